@@ -1,0 +1,3 @@
+// Package agent is the update of one host: the machine that decides, the
+// intent that remembers, and the loop that acts.
+package agent
