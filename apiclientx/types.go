@@ -3,6 +3,7 @@ package apiclientx
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -40,6 +41,9 @@ type Partition struct {
 	Image      Image `json:"image"`
 	NextToBoot bool  `json:"next_to_boot"`
 }
+
+// success is the one Command.Status that counts as success.
+const success = "Success"
 
 // Command is the last action that finished. Its status decides whether the
 // rest of the Status may be believed.
@@ -93,7 +97,47 @@ var (
 	ErrVanished = errors.New("the action ended without a record")
 	// ErrNoUpdate: prepare succeeded and wrote nothing ("No update required").
 	ErrNoUpdate = errors.New("prepare found no update to write")
+	// ErrNotReady: activate succeeded, yet the status does not say that the
+	// staged image boots next.
+	ErrNotReady = errors.New("the staged image is not the next to boot")
+	// ErrNoAnswer: the request was sent and no whole answer came, so it may
+	// have been carried out, or still be. Only a look at the status can tell.
+	ErrNoAnswer = errors.New("no answer: the request may have been carried out")
 )
+
+// Verb is the action's name in a Command's Type: refresh, prepare, activate or
+// deactivate.
+func (a Action) Verb() string {
+	verb, _, _ := strings.Cut(string(a), "-")
+	return verb
+}
+
+// words are the action as errors begin with it.
+func (a Action) words() string { return strings.ReplaceAll(string(a), "-", " ") }
+
+// What updog's prepare prints on stderr. Prepare decides afresh, without
+// regard to the chosen update: the status then still claims what was chosen,
+// and this output alone says what was written.
+const (
+	startingUpdate   = "Starting update to "
+	noUpdateRequired = "No update required"
+)
+
+// Wrote is the version that the last command, a successful prepare, wrote to
+// the inactive partitions, or "" when it wrote nothing or was none. Compare it
+// with what was chosen before activating.
+func (s Status) Wrote() string {
+	last := s.Last
+	if last == nil || last.Type != Prepare.Verb() || last.Status != success || last.Stderr == nil {
+		return ""
+	}
+	_, rest, found := strings.Cut(*last.Stderr, startingUpdate)
+	words := strings.Fields(rest)
+	if !found || len(words) == 0 || strings.Contains(*last.Stderr, noUpdateRequired) {
+		return ""
+	}
+	return words[0]
+}
 
 // StatusError is an answer with a status code that is not the wanted one. The
 // API's error bodies are one plain sentence.
@@ -102,6 +146,26 @@ type StatusError struct {
 	Code         int
 	Body         string
 	kind         error
+}
+
+// NewStatusError is the error for an answer to a request, with its meaning. The
+// same 404 means different things for the status and for an action.
+func NewStatusError(method, path string, code int, body string) *StatusError {
+	return &StatusError{Method: method, Path: path, Code: code, Body: body, kind: meaning(path, code)}
+}
+
+func meaning(path string, code int) error {
+	switch {
+	case code == 423:
+		return ErrBusy
+	case code == 409 || code == 422:
+		return ErrRefused
+	case code == 404 && path == statusPath:
+		return ErrUninitialized
+	case code == 404 && strings.HasPrefix(path, actionsPath):
+		return ErrNothing
+	}
+	return nil
 }
 
 func (e *StatusError) Error() string {
