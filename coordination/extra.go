@@ -2,6 +2,8 @@ package coordination
 
 import (
 	"encoding/json"
+	"fmt"
+	"maps"
 	"reflect"
 	"strings"
 )
@@ -11,17 +13,25 @@ import (
 // what a newer one has stored.
 type Kept map[string]json.RawMessage
 
-// DecodeKeeping decodes data into v, a pointer to a struct, and returns the
-// members that v has no field for.
+// DecodeKeeping decodes data into v, a pointer to a struct whose JSON fields
+// are all tagged, and returns the members that v has no field for. Names count
+// to the letter: encoding/json would take "HOST" for "host", and so lose one of
+// the two.
 func DecodeKeeping(data []byte, v any) (Kept, error) {
-	if err := json.Unmarshal(data, v); err != nil {
-		return nil, err
-	}
 	var all Kept
 	if err := json.Unmarshal(data, &all); err != nil {
 		return nil, err
 	}
-	for name := range memberNames(v) {
+	value := reflect.ValueOf(v).Elem()
+	for i := range value.NumField() {
+		name, _, _ := strings.Cut(value.Type().Field(i).Tag.Get("json"), ",")
+		raw, there := all[name]
+		if name == "" || !there {
+			continue
+		}
+		if err := json.Unmarshal(raw, value.Field(i).Addr().Interface()); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
 		delete(all, name)
 	}
 	if len(all) == 0 {
@@ -30,7 +40,8 @@ func DecodeKeeping(data []byte, v any) (Kept, error) {
 	return all, nil
 }
 
-// EncodeKeeping encodes v, a struct, together with the members kept apart.
+// EncodeKeeping encodes v, a struct, together with the members kept apart. Of
+// a member that is in both, the one kept is written.
 func EncodeKeeping(v any, kept Kept) ([]byte, error) {
 	data, err := json.Marshal(v)
 	if err != nil || len(kept) == 0 {
@@ -40,22 +51,6 @@ func EncodeKeeping(v any, kept Kept) ([]byte, error) {
 	if err := json.Unmarshal(data, &all); err != nil {
 		return nil, err
 	}
-	for name, value := range kept {
-		if _, ours := all[name]; !ours {
-			all[name] = value
-		}
-	}
+	maps.Copy(all, kept)
 	return json.Marshal(all)
-}
-
-// memberNames are the JSON names of the fields of the struct v points to.
-func memberNames(v any) map[string]bool {
-	names := make(map[string]bool)
-	for field := range reflect.TypeOf(v).Elem().Fields() {
-		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-		if name != "" && name != "-" {
-			names[name] = true
-		}
-	}
-	return names
 }

@@ -1,6 +1,7 @@
 package coordination
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -123,6 +124,8 @@ type Halt struct {
 	Who    string    `json:"who"`
 	At     time.Time `json:"at"`
 	Reason string    `json:"reason"`
+
+	kept Kept
 }
 
 // Queue counts tickets: Next is the one that the next host to join will get,
@@ -130,6 +133,8 @@ type Halt struct {
 type Queue struct {
 	Next    int64 `json:"next"`
 	Pointer int64 `json:"pointer"`
+
+	kept Kept
 }
 
 // Limits are the numbers of the policy that the rules need.
@@ -167,34 +172,39 @@ func (r Record) Halted(limits Limits) string {
 	if r.Halt != nil {
 		return fmt.Sprintf("halted by %s: %s", r.Halt.Who, r.Halt.Reason)
 	}
-	if len(r.Failures) < limits.MaxFailures {
+	limit := max(limits.MaxFailures, 1)
+	if len(r.Failures) < limit {
 		return ""
 	}
 	last := r.Failures[len(r.Failures)-1]
-	return fmt.Sprintf("%d of %d failures; the last: %s %s on %s", len(r.Failures), limits.MaxFailures,
+	return fmt.Sprintf("%d of %d failures; the last: %s %s on %s", len(r.Failures), limit,
 		last.Release, last.Cause, last.Host)
 }
 
 // Decode reads a stored record. It fails with ErrNewer or ErrNonsense, and
 // says what it saw.
 func Decode(body []byte) (Record, error) {
-	var version struct {
-		Schema int `json:"schema"`
-	}
-	if err := json.Unmarshal(body, &version); err != nil {
-		return Record{}, fmt.Errorf("%w: %v", ErrNonsense, err)
-	}
-	if version.Schema > Schema {
-		return Record{}, fmt.Errorf("%w: %d, this version knows up to %d", ErrNewer, version.Schema, Schema)
-	}
 	var r Record
-	if err := json.Unmarshal(body, &r); err != nil {
+	err := json.Unmarshal(body, &r)
+	if schema := cmp.Or(r.Schema, schemaOf(body)); schema > Schema {
+		return Record{}, fmt.Errorf("%w: %d, this version knows up to %d", ErrNewer, schema, Schema)
+	}
+	if err != nil {
 		return Record{}, fmt.Errorf("%w: %v", ErrNonsense, err)
 	}
 	if err := r.check(); err != nil {
 		return Record{}, fmt.Errorf("%w: %v", ErrNonsense, err)
 	}
 	return r, nil
+}
+
+// schemaOf reads the schema alone, for a record whose form is another one.
+func schemaOf(body []byte) int {
+	var version struct {
+		Schema int `json:"schema"`
+	}
+	_ = json.Unmarshal(body, &version) // what has no schema has schema 0
+	return version.Schema
 }
 
 // Encode writes the record in its stored form.
@@ -243,6 +253,8 @@ type (
 	plainHolder  Holder
 	plainFailure Failure
 	plainRefusal Refusal
+	plainHalt    Halt
+	plainQueue   Queue
 )
 
 // UnmarshalJSON keeps unknown members for MarshalJSON.
@@ -280,3 +292,21 @@ func (f *Refusal) UnmarshalJSON(data []byte) (err error) {
 
 // MarshalJSON writes unknown members back.
 func (f Refusal) MarshalJSON() ([]byte, error) { return EncodeKeeping(plainRefusal(f), f.kept) }
+
+// UnmarshalJSON keeps unknown members for MarshalJSON.
+func (h *Halt) UnmarshalJSON(data []byte) (err error) {
+	h.kept, err = DecodeKeeping(data, (*plainHalt)(h))
+	return err
+}
+
+// MarshalJSON writes unknown members back.
+func (h Halt) MarshalJSON() ([]byte, error) { return EncodeKeeping(plainHalt(h), h.kept) }
+
+// UnmarshalJSON keeps unknown members for MarshalJSON.
+func (q *Queue) UnmarshalJSON(data []byte) (err error) {
+	q.kept, err = DecodeKeeping(data, (*plainQueue)(q))
+	return err
+}
+
+// MarshalJSON writes unknown members back.
+func (q Queue) MarshalJSON() ([]byte, error) { return EncodeKeeping(plainQueue(q), q.kept) }

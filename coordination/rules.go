@@ -117,12 +117,13 @@ func (r Record) fits(zone string, limits Limits) error {
 	if limits.MaxZones == 0 {
 		return nil
 	}
-	zones := map[string]bool{zone: true}
+	zones := make(map[string]bool)
 	for _, h := range r.Holders {
 		zones[h.Zone] = true
 	}
-	if len(zones) > limits.MaxZones {
-		return &Denied{ZoneFull, fmt.Sprintf("holders are in %d zones and may be in %d", len(zones)-1, limits.MaxZones)}
+	taken := len(zones)
+	if zones[zone] = true; len(zones) > limits.MaxZones {
+		return &Denied{ZoneFull, fmt.Sprintf("holders are in %d zones and may be in %d", taken, limits.MaxZones)}
 	}
 	return nil
 }
@@ -157,12 +158,17 @@ func Reassert(host string, generation int64, phase Phase, announced time.Duratio
 }
 
 // Announce enters a phase after the reboot, when nothing can turn back: it
-// asks only that the entry is the host's own. It is for the eyes of the fleet.
+// asks only that the entry is the host's own. It is for the eyes of the fleet,
+// and nobody waits for it: it may arrive after the host was found sick, or in a
+// later boot of a sick host. A sick holder stays so until it returns the slot.
 func Announce(host string, generation int64, phase Phase, announced time.Duration, now time.Time) Rule {
 	return Rule{Change: func(r Record) (Record, error) {
 		i := r.index(host, generation)
 		if i < 0 {
 			return denied(NotHolder, "%s has no slot of generation %d", host, generation)
+		}
+		if r.Holders[i].Phase == Sick {
+			return r, ErrDone
 		}
 		return r.enter(i, phase, announced, now), nil
 	}}
