@@ -56,7 +56,7 @@ type Surroundings interface {
 	// Identity says which EC2 instance this is (IMDSv2). It never changes.
 	Identity(ctx context.Context) (Identity, error)
 	// Leaving says why the instance is about to go away, or "" (IMDS: target
-	// lifecycle state, spot interruption). No answer is no sign.
+	// lifecycle state, spot interruption). An error tells neither.
 	Leaving(ctx context.Context) (string, error)
 	// Boot returns the kernel's boot id and the time since that boot.
 	Boot() (Boot, error)
@@ -98,9 +98,18 @@ type Ports struct {
 	// Fleet opens a fleet's lock; the table and the fleet of a duty come
 	// before those of the settings.
 	Fleet func(table, fleet string) Fleet
+	// Cluster reads the cluster's name from the host's own settings
+	// (Bottlerocket's settings.ecs.cluster), for a host whose ECS agent does
+	// not answer and whose settings leave it open; nil: it stays unknown.
+	Cluster func(ctx context.Context) (string, error)
+	// Waves reads the operating system's own wave settings, for the host's
+	// row; nil or an error leaves them out.
+	Waves func(ctx context.Context) (map[string]string, error)
 	// Notify tells the service manager, as sd_notify does.
 	Notify func(state string)
-	Log    *slog.Logger
+	// Watchdog is how often the service manager wants a sign of life; 0: never.
+	Watchdog time.Duration
+	Log      *slog.Logger
 }
 
 // Errors of the ports, to be tested with errors.Is.
@@ -138,7 +147,6 @@ type Instance struct {
 	Connected bool   // agentConnected
 	Impaired  string // health checks that are IMPAIRED, in words; "" when none
 	Tasks     int    // runningTasksCount + pendingTasksCount: a hint, never proof
-	Drift     string // why the local ECS agent and Self differ; "" when they agree
 }
 
 // TaskKind says what a drain does with a task.

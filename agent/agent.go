@@ -1,0 +1,377 @@
+package agent
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/drydock-ecs/drydock/apiclientx"
+	"github.com/drydock-ecs/drydock/coordination"
+	"github.com/drydock-ecs/drydock/internal/hint"
+)
+
+// ErrSocketDead ends the process: the Bottlerocket API socket has been dead
+// for a minute. A container's bind mount pins the socket that was there at its
+// start, so only a new container gets a live one.
+var ErrSocketDead = errors.New("the Bottlerocket API socket has been dead for a minute")
+
+// Agent is the update of one host. Make one with New and call Run once.
+type Agent struct {
+	ports    Ports
+	settings Config // defaults and user-data
+	config   Config // settings with the fleet's policy over them
+	policy   Policy
+	version  string // of this program
+
+	identity Identity
+	claimed  bool
+	boot     string // boot id; it cannot change while the process lives
+	self     Self   // zero while the ECS agent has not said
+	running  string // "" while unknown
+	offered  string // "" when nothing newer is offered
+	waves    map[string]string
+
+	intent     Intent
+	loaded     bool // the intent file was read
+	memoryless bool // there was none that could be read
+	newer      bool // it is of a newer schema: restore, start nothing
+
+	fleet    Fleet // nil while the fleet is unknown
+	fleetKey [2]string
+
+	watch  stopwatch // of the phase
+	seen   ecsView   // what ECS said last
+	update update
+
+	refreshed time.Time // end of the last refresh that succeeded
+	deadSince time.Time // the API socket is dead since; zero: alive
+	err       error     // trouble of the turn, to be logged by the loop
+
+	told     told
+	outbox   *outbox
+	deadline atomic.Int64 // the loop shows life before this, in Unix nanoseconds
+}
+
+// update is what this process knows of the update under way. All of it may be
+// lost: what must not be lost is in the duty.
+type update struct {
+	generation int64     // of the slot granted, while it is not in a duty yet; 0: none
+	proof      time.Time // when the latest re-assert was begun; zero: never
+	tableless  time.Time // the table does not answer since; zero: it does
+	draining   bool      // ECS showed the container instance DRAINING
+	looks      int       // confirmations that found tasks left
+	left       []Task    // tasks that were last seen not to be stopped
+	stopped    map[string]bool
+	forced     bool      // the drain's time is over and the policy says to go on
+	asked      bool      // this process requested the reboot
+	refusedAt  time.Time // the API refused the latest request; zero: it did not
+
+	published  bool      // the failure of a sick host stands in the record
+	madeActive bool      // ECS accepted our ACTIVE
+	activated  time.Time // ECS showed the host ACTIVE and connected
+	returns    int       // tries to return the slot
+	blameless  bool      // the fleet stopped the update: the attempt is given back
+}
+
+// stopwatch measures a phase in uptime.
+type stopwatch struct {
+	uptime time.Duration
+	at     time.Time
+}
+
+// New makes an agent. The settings are those of the host; version is the
+// program's own.
+func New(settings Config, version string, ports Ports) *Agent {
+	return &Agent{ports: ports, settings: settings, config: settings, version: version, outbox: newOutbox()}
+}
+
+// Run updates the host until the context ends, which is no error. It returns
+// ErrSocketDead when only a new container can help.
+//
+// Ending it anywhere is safe: every act that must be undone is in the intent
+// before it is done, and the next Run finds it there.
+func (a *Agent) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return a.loop(ctx) })
+	group.Go(func() error { return a.outbox.run(ctx) })
+	if a.ports.Watchdog > 0 {
+		group.Go(func() error { return a.feedWatchdog(ctx) })
+	}
+	if err := group.Wait(); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// loop takes one turn after another: act, decide, say, wait.
+func (a *Agent) loop(ctx context.Context) error {
+	state := State{Phase: Starting}
+	for {
+		outcome := a.turn(ctx, state)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		next := Next(state, outcome)
+		wait := a.delay(state, next, outcome)
+		a.tell(state, next)
+		if a.socketDead(next.Phase) {
+			return hint.Wrap(ErrSocketDead, "nothing to do: the host container is started again in 45 s with a live socket")
+		}
+		state = next
+		a.showLife(wait)
+		if err := sleep(ctx, wait); err != nil {
+			return err
+		}
+	}
+}
+
+// turn does one turn of the phase within the pace's limit and applies the
+// phase's deadline to what came out.
+func (a *Agent) turn(ctx context.Context, s State) Outcome {
+	p := paceOf(s.Phase, a.config, a.terms())
+	a.showLife(p.turn)
+	ctx, cancel := context.WithTimeout(ctx, p.turn)
+	defer cancel()
+	o := a.act(ctx, s)
+	if o.Kind == Again && p.deadline > 0 && a.elapsed() >= p.deadline {
+		return a.expire(s, o)
+	}
+	return o
+}
+
+func (a *Agent) act(ctx context.Context, s State) Outcome {
+	switch s.Phase {
+	case Starting:
+		return a.start(ctx)
+	case Idle:
+		return a.check(ctx)
+	case Staging:
+		return a.stage(ctx)
+	case Waiting:
+		return a.queue(ctx, s)
+	case Draining:
+		return a.drain(ctx, s)
+	case Rebooting:
+		return a.reboot(ctx)
+	case Verifying:
+		return a.verify(ctx, s)
+	case Sick:
+		return a.nurse(ctx)
+	default:
+		return a.restore(ctx, s)
+	}
+}
+
+// expire is what the phase's deadline makes of an unfinished turn.
+func (a *Agent) expire(s State, o Outcome) Outcome {
+	switch s.Phase {
+	case Staging:
+		return Outcome{Kind: Expired, Reason: "the release could not be staged in time: " + o.Reason}
+	case Draining:
+		return a.drainExpired(o)
+	case Verifying:
+		return Outcome{Kind: Expired, Result: Unhealthy, Reason: o.Reason}
+	default:
+		return o
+	}
+}
+
+// delay is the time until the next turn.
+func (a *Agent) delay(before, after State, o Outcome) time.Duration {
+	p := paceOf(after.Phase, a.config, a.terms())
+	switch {
+	case after.Phase != Idle || before.Phase == Idle || before.Phase == Restoring:
+		return p.wait(before, after, o)
+	case before.Phase == Starting:
+		return firstCheck(a.config.CheckInterval)
+	default: // what could not be staged or is not wanted any more is not tried again at once
+		return jittered(min(gateDelay, p.delay), 0.2)
+	}
+}
+
+// elapsed is the time since the phase began, also across restarts of the agent
+// within one boot.
+func (a *Agent) elapsed() time.Duration {
+	if d := a.intent.Duty; d != nil && d.Phase != "" && d.PhaseBoot == a.boot {
+		return a.uptime() - d.PhaseUptime
+	}
+	return a.uptime() - a.watch.uptime
+}
+
+func (a *Agent) uptime() time.Duration {
+	b, err := a.ports.Surroundings.Boot()
+	if err != nil {
+		return a.watch.uptime + time.Since(a.watch.at)
+	}
+	return b.Uptime
+}
+
+// enter starts the phase's clocks. The duty's copy becomes durable with the
+// next note; a restart before that measures from the phase before, which only
+// makes a deadline come earlier.
+func (a *Agent) enter(p Phase) {
+	now := time.Now()
+	a.watch = stopwatch{uptime: a.uptime(), at: now}
+	if a.intent.Duty == nil {
+		return
+	}
+	d := a.intent.Duty.clone()
+	if d.Phase == p.String() && d.PhaseBoot == a.boot {
+		return // resumed: the phase goes on
+	}
+	d.turnPage(p, a.boot, a.watch)
+	a.intent.Duty = &d
+}
+
+// terms are the values that hold now: those of the duty, or those that a duty
+// begun now would get.
+func (a *Agent) terms() Terms {
+	if d := a.intent.Duty; d != nil {
+		return d.Terms
+	}
+	return termsOf(a.config, a.policy)
+}
+
+// socketDead says whether the API socket has been dead for so long, in a phase
+// that needs it, that the process should end. Undoing never waits for it.
+func (a *Agent) socketDead(p Phase) bool {
+	needs := p != Restoring && p != Draining
+	return needs && !a.deadSince.IsZero() && time.Since(a.deadSince) >= socketPatience
+}
+
+// heard notes whether the API socket answered and passes the error through.
+func (a *Agent) heard(err error) error {
+	switch {
+	case !errors.Is(err, apiclientx.ErrUnreachable):
+		a.deadSince = time.Time{}
+	case a.deadSince.IsZero():
+		a.deadSince = time.Now()
+	}
+	return err
+}
+
+// again is a turn that met trouble and is taken once more. The reason is what
+// the fleet sees; the error goes to the log.
+func (a *Agent) again(reason string, err error) Outcome {
+	a.err = err
+	return Outcome{Kind: Again, Reason: reason}
+}
+
+// tell logs a change of phase, the trouble of the turn, and publishes the row.
+// Nothing else logs at Info.
+func (a *Agent) tell(before, after State) {
+	a.tellTrouble(after)
+	if before.Phase != after.Phase {
+		a.tellPhase(before, after)
+		a.enter(after.Phase)
+	} else if after.Reason != "" && after.Reason != a.told.reason && a.err == nil {
+		a.log(after).Info("not going on", slog.String("phase", after.Phase.String()), slog.String(keyReason, after.Reason))
+	}
+	a.told.reason = after.Reason
+	a.err = nil
+	a.publish(after)
+}
+
+func (a *Agent) tellPhase(before, after State) {
+	log := a.log(after)
+	if before.Phase == Restoring && after.Phase == Idle && a.told.ended != "" {
+		log.Info("update ended", slog.String(keyOutcome, string(a.told.ended)), slog.String(keyRelease, a.told.release),
+			slog.Int64(keyGeneration, a.told.generation), slog.Duration(keyTook, a.told.took))
+		a.told.ended = ""
+		return
+	}
+	attrs := []any{}
+	if after.Result != "" {
+		attrs = append(attrs, slog.String(keyOutcome, string(after.Result)))
+	}
+	if after.Reason != "" {
+		attrs = append(attrs, slog.String(keyReason, after.Reason))
+	}
+	log.Info(phases[after.Phase].begin, attrs...)
+}
+
+// tellTrouble logs the turn's error once, and again only when its reason has
+// changed or an hour has passed.
+func (a *Agent) tellTrouble(s State) {
+	if a.err == nil {
+		return
+	}
+	key := s.Phase.String() + s.Reason
+	if key == a.told.trouble && time.Since(a.told.troubleAt) < time.Hour {
+		return
+	}
+	a.told.trouble, a.told.troubleAt = key, time.Now()
+	attrs := []any{slog.String("phase", s.Phase.String()), slog.Any(keyError, a.err)}
+	if h := hint.Of(a.err); h != "" {
+		attrs = append(attrs, slog.String(keyHint, h))
+	}
+	a.log(s).Warn(cmp.Or(s.Reason, "trouble"), attrs...)
+}
+
+// log is the agent's logger with what identifies the host and its update.
+func (a *Agent) log(s State) *slog.Logger {
+	log := a.ports.Log
+	if a.identity.Instance != "" {
+		log = log.With(keyHost, a.identity.Instance)
+	}
+	if s.Target != "" {
+		log = log.With(keyFrom, a.from(), keyRelease, s.Target)
+	}
+	if g := a.generation(); g > 0 {
+		log = log.With(keyGeneration, g)
+	}
+	return log
+}
+
+func (a *Agent) from() string {
+	if d := a.intent.Duty; d != nil {
+		return d.From
+	}
+	return a.running
+}
+
+func (a *Agent) generation() int64 {
+	switch {
+	case a.intent.Duty != nil:
+		return a.intent.Duty.Generation
+	default:
+		return a.update.generation
+	}
+}
+
+// openFleet opens the lock of a fleet, once.
+func (a *Agent) openFleet(table, arn string) {
+	if key := [2]string{table, arn}; key != a.fleetKey {
+		a.fleetKey, a.fleet = key, a.ports.Fleet(table, arn)
+	}
+}
+
+// limits reads the limits of a policy text. For an update that has begun, a
+// policy that cannot be read leaves those that it began with.
+func (a *Agent) limits(policy string) (coordination.Limits, error) {
+	p, err := ParsePolicy(policy)
+	if err != nil {
+		if d := a.intent.Duty; d != nil && d.Terms.MaxFailures > 0 {
+			return coordination.Limits{Slots: 1, MaxFailures: d.Terms.MaxFailures}, nil
+		}
+		return coordination.Limits{}, fmt.Errorf("read the policy: %w", err)
+	}
+	return coordination.Limits{Slots: p.Slots, MaxFailures: p.MaxFailures, MaxZones: p.MaxZones}, nil
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

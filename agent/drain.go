@@ -1,0 +1,278 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/drydock-ecs/drydock/coordination"
+	"github.com/drydock-ecs/drydock/internal/hint"
+)
+
+const (
+	// lookFreshness is how old the look at ECS before DRAINING may be.
+	lookFreshness = 2 * time.Second
+	// localDown is the delay between looks through ECS's API while the local
+	// ECS agent does not answer.
+	localDown = 20 * time.Second
+)
+
+// drain takes the duty, proves that the host may still act, sets it DRAINING
+// and watches its tasks leave.
+func (a *Agent) drain(ctx context.Context, s State) Outcome {
+	if a.intent.Duty == nil {
+		if err := a.takeDuty(s.Target); err != nil {
+			a.err = hint.Wrap(err, "free space in the host container's persistent directory")
+			return Outcome{Kind: Failed, Result: TurnedBack, Reason: "the intent cannot be written: no drain is started"}
+		}
+	}
+	stale := a.intent.Duty.DrainCalls == 0 && !a.proven()
+	if a.update.proof.IsZero() || stale {
+		if o, ok := a.reassert(ctx, coordination.Draining); !ok {
+			return o
+		}
+	}
+	if !a.update.draining {
+		if o, ok := a.beginDrain(ctx); !ok {
+			return o
+		}
+	}
+	return a.watchTasks(ctx)
+}
+
+// takeDuty makes the update durable before its first act, and counts the
+// attempt in the same write. A process that dies right after it finds a duty
+// with nothing done: the next one goes on, after a re-assert.
+func (a *Agent) takeDuty(target string) error {
+	boot := stopwatch{uptime: a.uptime(), at: time.Now()}
+	d := Duty{
+		Instance: a.identity.Instance, Fleet: a.fleetKey[1], Table: a.fleetKey[0], ARN: a.self.ARN,
+		Generation: a.update.generation, From: a.running, Target: target, Boot: a.boot,
+		Terms: termsOf(a.config, a.policy),
+	}
+	d.turnPage(Draining, a.boot, boot)
+	next := a.intent
+	next.Duty = &d
+	next.Memory = next.Memory.record(target, boot.at)
+	if err := a.save(next); err != nil {
+		// Nothing has been done: what is left to do is to return the slot.
+		d.Outcome, d.Restored = TurnedBack, true
+		a.intent.Duty = &d
+		return err
+	}
+	return nil
+}
+
+// proven says whether the latest re-assert is young enough to act on.
+func (a *Agent) proven() bool {
+	return !a.update.proof.IsZero() && time.Since(a.update.proof) < a.terms().ReassertInterval
+}
+
+// reassert proves that the slot is still this host's and may be used, and
+// tells the fleet the phase. The proof counts from before the call. A table
+// that does not answer is asked again for a while; then the host turns back.
+func (a *Agent) reassert(ctx context.Context, phase coordination.Phase) (Outcome, bool) {
+	d := a.intent.Duty
+	announced := paceOf(Draining, a.config, d.Terms).announce
+	if phase == coordination.Rebooting {
+		announced = paceOf(Rebooting, a.config, d.Terms).announce
+	}
+	began := time.Now()
+	_, err := a.fleet.Apply(ctx, coordination.Reassert(d.Instance, d.Generation, phase, announced, a.limits, began))
+	switch {
+	case err == nil:
+		a.update.proof, a.update.tableless = began, time.Time{}
+		return Outcome{}, true
+	case coordination.Why(err) != "":
+		a.update.blameless = true
+		return Outcome{Kind: Failed, Result: TurnedBack, Reason: err.Error()}, false
+	}
+	if a.update.tableless.IsZero() {
+		a.update.tableless = began
+	}
+	if time.Since(a.update.tableless) >= tablePatience {
+		a.err, a.update.blameless = err, true
+		return Outcome{Kind: Failed, Result: TurnedBack, Reason: "the lock table does not answer"}, false
+	}
+	return a.again(recordTrouble(err), err), false
+}
+
+// beginDrain sees the container instance DRAINING by our own call. It never
+// drains what someone else drained, nor drains again what someone set ACTIVE.
+func (a *Agent) beginDrain(ctx context.Context) (Outcome, bool) {
+	if time.Since(a.seen.lookedAt) > lookFreshness {
+		if err := a.look(ctx); err != nil {
+			return a.again("ECS does not describe the container instance", err), false
+		}
+	}
+	d := a.intent.Duty
+	status := a.seen.instance.Status
+	switch {
+	case d.DrainCalls > 0 && status == "DRAINING":
+		return a.sawDraining(), true
+	case d.DrainCalls > 0 && d.DrainOpen == 0:
+		return Outcome{Kind: Failed, Result: TurnedBack, Reason: "someone set the container instance " + status}, false
+	}
+	if reason := a.notOurs(); reason != "" {
+		return Outcome{Kind: Failed, Result: TurnedBack, Reason: reason}, false
+	}
+	if !a.proven() {
+		return Outcome{Kind: Again, Reason: "", After: time.Millisecond}, false
+	}
+	return a.callDrain(ctx)
+}
+
+// sawDraining settles a call that got no answer: there was only one, and it
+// has landed.
+func (a *Agent) sawDraining() Outcome {
+	a.update.draining = true
+	if d := a.intent.Duty; d.DrainCalls == 1 && d.DrainOpen > 0 {
+		a.noteAnyway(func(d *Duty) { d.DrainOpen = 0 })
+	}
+	return Outcome{}
+}
+
+// callDrain notes the call before it is made. A process that dies in between
+// finds a call that may land at any time: it looks, and undoes.
+func (a *Agent) callDrain(ctx context.Context) (Outcome, bool) {
+	if err := a.note(func(d *Duty) { d.DrainCalls++; d.DrainOpen++ }); err != nil {
+		return a.again("the intent cannot be written: no drain is started", err), false
+	}
+	a.seen.lookedAt = time.Time{} // what ECS said before is of no use now
+	err := a.ports.Node.Drain(ctx, Self{Cluster: a.intent.Duty.Fleet, ARN: a.intent.Duty.ARN})
+	switch {
+	case err == nil:
+		a.update.draining = true
+		a.noteAnyway(func(d *Duty) { d.DrainOpen-- })
+		return Outcome{}, true
+	case errors.Is(err, ErrUnanswered):
+		return a.again("the call to drain got no answer", err), false
+	default:
+		a.noteAnyway(func(d *Duty) { d.DrainOpen--; d.DrainCalls-- })
+		a.err = err
+		return Outcome{Kind: Failed, Result: TurnedBack, Reason: "ECS refused to drain the container instance"}, false
+	}
+}
+
+// watchTasks looks at the tasks through the local ECS agent, which costs
+// nothing, and when none is left there confirms it through ECS.
+func (a *Agent) watchTasks(ctx context.Context) Outcome {
+	local, err := a.ports.Tasks.Local(ctx)
+	if err == nil && len(local) > 0 {
+		a.update.left = local
+		return a.attend(ctx, local)
+	}
+	left, remainErr := a.ports.Tasks.Remaining(ctx, a.dutySelf())
+	if remainErr != nil {
+		return a.again("ECS does not list the tasks of this host", remainErr)
+	}
+	if len(left) == 0 {
+		return Outcome{Kind: Done}
+	}
+	a.update.left = left
+	o := a.attend(ctx, left)
+	if o.Kind == Again && o.After == 0 {
+		a.update.looks++
+		o.After = min(time.Second<<min(a.update.looks, 4), localDown)
+		if err != nil {
+			o.After = localDown
+		}
+	}
+	return o
+}
+
+// attend deals with tasks that do not leave by themselves: standalone ones,
+// among them those that slipped in between the prediction and the drain.
+func (a *Agent) attend(ctx context.Context, left []Task) Outcome {
+	if err := a.classifyNew(ctx, left); err != nil {
+		return a.again("the tasks of this host cannot be classified", err)
+	}
+	for _, t := range left {
+		if a.seen.inventory[t.ARN].Kind != Standalone {
+			continue
+		}
+		switch a.terms().StandaloneTasks {
+		case StandaloneDefer:
+			return Outcome{Kind: Failed, Result: TurnedBack, Reason: standaloneReason(a.seen.inventory[t.ARN])}
+		case StandaloneStop:
+			if err := a.stopTask(ctx, t); err != nil {
+				return a.again("standalone task "+shortARN(t.ARN)+" cannot be stopped", err)
+			}
+		}
+	}
+	return Outcome{Kind: Again}
+}
+
+// classifyNew classifies when there is a task that nothing is known of, once
+// for each: a task that ECS has told to stop already is in no inventory and
+// leaves by itself.
+func (a *Agent) classifyNew(ctx context.Context, left []Task) error {
+	unknown := slices.ContainsFunc(left, func(t Task) bool { _, ok := a.seen.inventory[t.ARN]; return !ok })
+	if !unknown {
+		return nil
+	}
+	if _, err := a.classify(ctx); err != nil {
+		return err
+	}
+	for _, t := range left {
+		if _, ok := a.seen.inventory[t.ARN]; !ok {
+			a.seen.inventory[t.ARN] = t
+		}
+	}
+	return nil
+}
+
+func (a *Agent) stopTask(ctx context.Context, t Task) error {
+	if a.update.stopped[t.ARN] {
+		return nil
+	}
+	if err := a.ports.Tasks.Stop(ctx, a.dutySelf(), t); err != nil {
+		return err
+	}
+	if a.update.stopped == nil {
+		a.update.stopped = make(map[string]bool)
+	}
+	a.update.stopped[t.ARN] = true
+	return nil
+}
+
+// drainExpired is the policy's answer to tasks that did not leave in time.
+func (a *Agent) drainExpired(o Outcome) Outcome {
+	names := taskNames(a.update.left, a.seen.inventory)
+	if a.terms().Force && a.update.draining {
+		a.update.forced = true
+		a.log(State{}).Warn("the drain's time is over; going on over the tasks that stayed", slog.String(keyTasks, names))
+		return Outcome{Kind: Done}
+	}
+	reason := fmt.Sprintf("the drain took longer than %s", a.terms().DrainTimeout)
+	if names != "" {
+		reason += "; still here: " + names
+	} else if o.Reason != "" {
+		reason += ": " + o.Reason
+	}
+	return Outcome{Kind: Expired, Result: DrainExpired, Reason: reason}
+}
+
+func taskNames(tasks []Task, inventory map[string]Task) string {
+	names := make([]string, 0, len(tasks))
+	for _, t := range tasks {
+		known := inventory[t.ARN]
+		switch {
+		case known.Service != "":
+			names = append(names, fmt.Sprintf("%s of service %s (%s)", shortARN(t.ARN), known.Service, t.Status))
+		default:
+			names = append(names, fmt.Sprintf("%s %s (%s)", shortARN(t.ARN), t.Family, t.Status))
+		}
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
+}
+
+// dutySelf is the container instance that the duty is about.
+func (a *Agent) dutySelf() Self {
+	return Self{Cluster: a.intent.Duty.Fleet, ARN: a.intent.Duty.ARN}
+}

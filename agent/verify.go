@@ -1,0 +1,133 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/drydock-ecs/drydock/coordination"
+)
+
+// verify looks at a new boot: what runs, and whether ECS has it back.
+func (a *Agent) verify(ctx context.Context, s State) Outcome {
+	a.countBoot()
+	d := a.intent.Duty
+	if d.Boots > maxBoots {
+		return Outcome{Kind: Expired, Result: Unhealthy, Reason: fmt.Sprintf("the host was booted %d times since the release was armed", d.Boots)}
+	}
+	if err := a.learnRunning(ctx); err != nil {
+		return a.again("the Bottlerocket API does not say what runs", socketHint(err))
+	}
+	result := judge(*d, a.running)
+	if a.running == d.From {
+		return Outcome{Kind: Done, Result: result, Reason: fmt.Sprintf("the host runs %s again", a.running)}
+	}
+	if reason := a.ill(ctx); reason != "" {
+		return a.comingUp(reason)
+	}
+	if result == Elsewhere {
+		return Outcome{Kind: Done, Result: result, Reason: fmt.Sprintf("the host runs %s, neither %s nor %s", a.running, d.From, d.Target)}
+	}
+	return Outcome{Kind: Done, Result: result}
+}
+
+// comingUp is the wait for a host that is not healthy yet. For the first
+// minute that is the ordinary course of a boot and not worth a line.
+func (a *Agent) comingUp(reason string) Outcome {
+	if a.elapsed() < min(quietBoot, a.terms().VerifyTimeout/2) {
+		a.err, reason = nil, ""
+	}
+	return Outcome{Kind: Again, Reason: reason}
+}
+
+// countBoot notes a boot that was not seen before and tells the fleet. The
+// telling is never waited for: after a reboot nothing waits for the table.
+func (a *Agent) countBoot() {
+	if a.intent.Duty.Seen == a.boot {
+		return
+	}
+	a.noteAnyway(func(d *Duty) { d.Seen, d.Boots = a.boot, d.Boots+1 })
+	if a.newer {
+		return
+	}
+	d, fleet, log := *a.intent.Duty, a.fleet, a.log(State{})
+	announced := paceOf(Verifying, a.config, d.Terms).announce
+	a.outbox.note(func(ctx context.Context) {
+		_, err := fleet.Apply(ctx, coordination.Announce(d.Instance, d.Generation, coordination.Verifying, announced, time.Now()))
+		if err != nil {
+			log.Debug("verifying not announced", slog.Any(keyError, err))
+		}
+	})
+}
+
+// ill says why the host is not healthy, or "".
+func (a *Agent) ill(ctx context.Context) string {
+	if err := a.learnSelf(ctx); err != nil {
+		a.err = err
+		return "the ECS agent has not registered since the boot"
+	}
+	if err := a.look(ctx); err != nil {
+		a.err = err
+		return "ECS does not describe the container instance"
+	}
+	switch i := a.seen.instance; {
+	case i.Status == "" || i.Status == "INACTIVE":
+		return "the container instance is not registered"
+	case !i.Connected:
+		return "the ECS agent is not connected"
+	case i.Impaired != "":
+		return "the container instance is impaired: " + i.Impaired
+	default:
+		return ""
+	}
+}
+
+// nurse is the turn of a sick host: it counts as a failure and keeps its slot,
+// so the fleet sees that the release is not good, and it keeps asking.
+func (a *Agent) nurse(ctx context.Context) Outcome {
+	d := a.intent.Duty
+	if d.Outcome != Unhealthy || d.Seen != a.boot {
+		a.noteAnyway(func(d *Duty) { d.Outcome, d.Seen = Unhealthy, a.boot })
+	}
+	if o, ok := a.publishSickness(ctx); ok {
+		return o
+	}
+	if err := a.learnRunning(ctx); err != nil {
+		return a.again("the Bottlerocket API does not say what runs", socketHint(err))
+	}
+	if d.Boots > maxBoots && a.uptime() < d.Terms.VerifyTimeout {
+		return Outcome{Kind: Again, Reason: fmt.Sprintf("booted %d times since the release was armed", d.Boots)}
+	}
+	if reason := a.ill(ctx); reason != "" {
+		return Outcome{Kind: Again, Reason: reason}
+	}
+	result := judge(*d, a.running)
+	return Outcome{Kind: Done, Result: result, Reason: "healthy again"}
+}
+
+// publishSickness puts the failure into the record and looks whether an
+// operator wants the host back as it is. Neither keeps it from asking on.
+func (a *Agent) publishSickness(ctx context.Context) (Outcome, bool) {
+	if a.newer {
+		return Outcome{}, false
+	}
+	d := a.intent.Duty
+	announced := paceOf(Sick, a.config, d.Terms).announce
+	var r coordination.Record
+	var err error
+	if a.update.published {
+		r, err = a.fleet.Look(ctx)
+	} else {
+		r, err = a.fleet.Apply(ctx, coordination.Fail(d.Instance, d.Generation, string(Unhealthy), announced, time.Now()))
+	}
+	if err != nil && coordination.Why(err) == "" {
+		a.err = err
+		return Outcome{}, false
+	}
+	a.update.published = true
+	if h, ok := r.Holder(d.Instance); ok && h.Generation == d.Generation && h.Restore {
+		return Outcome{Kind: Done, Result: Unhealthy, Reason: "an operator asked for the host to be restored"}, true
+	}
+	return Outcome{}, false
+}
