@@ -1,0 +1,131 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/drydock-ecs/drydock/agent"
+	"github.com/drydock-ecs/drydock/internal/hint"
+	"github.com/drydock-ecs/drydock/internal/journal"
+)
+
+// stopWithin is how long the agent may take to end once it was told to. The
+// host container's runtime kills it after 20 s.
+const stopWithin = 4 * time.Second
+
+// userData is the file in the host container's persistent directory into which
+// Bottlerocket writes settings.host-containers.<name>.user-data.
+func userData() string {
+	return filepath.Join(agent.DefaultConfig().Host.StateDir, "user-data")
+}
+
+// newAgentCommand is what runs on every host.
+func newAgentCommand(env environment) *cobra.Command {
+	var file, format string
+	cmd := &cobra.Command{
+		Use:   "agent [--config FILE] [--log-format text|json]",
+		Short: "Update this host, for ever",
+		Long: `Run the agent of this host. It ends on SIGTERM, and when the socket of the
+Bottlerocket API is dead for a minute, which only a new container cures.`,
+		Args:                  cobra.NoArgs,
+		DisableFlagsInUseLine: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			form := agent.LogFormat(format)
+			if form != "" && form != agent.LogText && form != agent.LogJSON {
+				return misused("--log-format: %q is neither text nor json", format)
+			}
+			settings, found, err := readSettings(file, cmd.Flags().Changed("config"))
+			if err != nil {
+				return err
+			}
+			settings.Log.Format = cmp.Or(form, settings.Log.Format)
+			log := newLog(settings.Log, env)
+			log.Info("drydock agent", slog.String("version", version()))
+			if !found {
+				log.Info("no settings given: the defaults hold", slog.String("path", file))
+			}
+			return runAgent(cmd.Context(), settings, log, env)
+		},
+	}
+	cmd.Flags().StringVar(&file, "config", userData(), "file with the host settings (TOML)")
+	cmd.Flags().StringVar(&format, "log-format", "", "text or json; goes before log.format of the settings")
+	return cmd
+}
+
+// readSettings reads the host settings. Only the default file may be missing:
+// a host container without user-data has none.
+func readSettings(file string, named bool) (settings agent.Config, found bool, err error) {
+	data, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) && !named {
+		return agent.DefaultConfig(), false, nil
+	}
+	if err != nil {
+		cause := err
+		if path, ok := errors.AsType[*fs.PathError](err); ok {
+			cause = path.Err // the file is named already
+		}
+		return agent.Config{}, false, agent.Faults{{File: file, Problem: "cannot be read: " + cause.Error()}}
+	}
+	settings, err = agent.ParseConfig(file, data)
+	return settings, true, err
+}
+
+// runAgent runs the agent until ctx ends.
+func runAgent(ctx context.Context, settings agent.Config, log *slog.Logger, env environment) error {
+	limitMemory(env)
+	ports, err := wireAgent(ctx, settings, log, env)
+	if err != nil {
+		return err
+	}
+	return runUntil(ctx, log, agent.New(settings, version(), ports).Run)
+}
+
+// runUntil runs until ctx ends, which is no error, and not much longer: a call
+// that does not notice is left behind. The agent may end anywhere, as the next
+// one finds in the intent what must be undone. Its error goes to the log.
+func runUntil(ctx context.Context, log *slog.Logger, run func(context.Context) error) error {
+	ended := make(chan error, 1)
+	go func() { ended <- run(ctx) }()
+	var err error
+	select {
+	case err = <-ended:
+	case <-ctx.Done():
+		select {
+		case err = <-ended:
+		case <-time.After(stopWithin):
+		}
+	}
+	if err == nil {
+		return nil
+	}
+	attrs := []any{slog.Any("error", err)}
+	if advice := hint.Of(err); advice != "" {
+		attrs = append(attrs, slog.String("hint", advice))
+	}
+	log.Error("the agent ends", attrs...)
+	return errLogged
+}
+
+// newLog writes to stdout: what a host container writes to stderr stands on
+// the host's console as well.
+func newLog(settings agent.LogConfig, env environment) *slog.Logger {
+	return journal.New(env.stdout, journal.Options{JSON: settings.Format == agent.LogJSON, Level: settings.Level})
+}
+
+// limitMemory trades processor time, of which an agent needs next to none, for
+// memory, which it takes from the host's tasks: the heap is some megabytes, so
+// what matters is how much garbage is let pile up on it. GOGC overrides it.
+func limitMemory(env environment) {
+	if env.getenv("GOGC") == "" {
+		debug.SetGCPercent(25)
+	}
+}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/drydock-ecs/drydock/agent"
+)
+
+// newConfigCommand holds what is about the host settings.
+func newConfigCommand(env environment) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "config",
+		Short: "Check host settings and policies before they are used",
+	}
+	cmd.AddCommand(newConfigCheckCommand(env))
+	return cmd
+}
+
+// newConfigCheckCommand reads a text as a host would.
+func newConfigCheckCommand(env environment) *cobra.Command {
+	var policy bool
+	cmd := &cobra.Command{
+		Use:   "check FILE",
+		Short: "Print the settings that a file gives, or everything that is wrong with it",
+		Long: `Read FILE ("-" is standard input) as a host reads its user-data and print all
+settings that come of it, defaults among them. With --policy, read it as the
+policy text of the lock record.
+
+It needs nothing but the file. It ends with 0 when the file is good, and with
+2 after one line for each fault: file, line, key, what is wrong and what would
+be right.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			text, name, err := readText(env, args[0])
+			if err != nil {
+				return err
+			}
+			effective, err := effectiveText(name, text, policy)
+			if err != nil {
+				return err
+			}
+			_, err = io.WriteString(env.stdout, effective)
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&policy, "policy", false, "the file is a policy, not host settings")
+	return cmd
+}
+
+// effectiveText is what a text comes to, or its faults.
+func effectiveText(name string, text []byte, policy bool) (string, error) {
+	if policy {
+		p, err := agent.ParsePolicy(string(text))
+		return p.TOML(), err
+	}
+	c, err := agent.ParseConfig(name, text)
+	return c.TOML(), err
+}
+
+// readText reads a file, or standard input for "-", and says how to call it.
+func readText(env environment, path string) (text []byte, name string, err error) {
+	if path == "-" {
+		text, name = nil, "standard input"
+		text, err = io.ReadAll(env.stdin)
+	} else {
+		name = path
+		text, err = os.ReadFile(path)
+	}
+	if err != nil {
+		return nil, "", misused("read settings: %w", err)
+	}
+	return text, name, nil
+}

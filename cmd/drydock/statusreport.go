@@ -1,0 +1,209 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/drydock-ecs/drydock/coordination"
+)
+
+// fleetStatus is what `drydock status --json` prints. Members are added over
+// time and neither renamed nor removed. Times are RFC 3339, by the clock of the
+// host that they are about; lengths are in seconds.
+type fleetStatus struct {
+	Fleet string    `json:"fleet"` // cluster ARN
+	Table string    `json:"table"`
+	Asked time.Time `json:"asked"` // by the clock of this command
+
+	Slots       int         `json:"slots"`        // hosts that may be out of service; 0 when the policy cannot be read
+	SlotsUsed   int         `json:"slots_used"`   // holders, stuck ones too
+	Halted      string      `json:"halted"`       // why nothing may start; "" when something may
+	Halt        *haltStatus `json:"halt"`         // the operator's own halt; null without
+	MaxFailures int         `json:"max_failures"` // failures that halt the fleet; 0 when the policy cannot be read
+	Policy      string      `json:"policy"`       // its text
+	PolicyFault string      `json:"policy_fault"` // why the policy cannot be read; "" when it can
+	Generation  int64       `json:"generation"`   // grants so far
+	AverageHold int64       `json:"average_hold"` // time from grant to return; 0 before the first return
+	Incarnation string      `json:"incarnation"`  // random name of this lock record
+
+	Holders  []holderStatus  `json:"holders"`
+	Failures []failureStatus `json:"failures"`
+	Refused  []refusalStatus `json:"refused"`
+	// Hosts has the holders first, then by phase, then by instance id.
+	Hosts []hostStatus `json:"hosts"`
+}
+
+type haltStatus struct {
+	Who    string    `json:"who"`
+	At     time.Time `json:"at"`
+	Reason string    `json:"reason"`
+}
+
+type holderStatus struct {
+	Host       string    `json:"host"`
+	Generation int64     `json:"generation"`
+	Phase      string    `json:"phase"`
+	Since      time.Time `json:"since"`
+	// Until is the announced end of the phase. A holder that is past it may
+	// be found stuck by the others.
+	Until   time.Time `json:"until"`
+	Granted time.Time `json:"granted"`
+	From    string    `json:"from"`
+	Target  string    `json:"target"`
+	Zone    string    `json:"zone"`
+	Stuck   bool      `json:"stuck"`   // it did not keep its announcement and still uses its slot
+	Restore bool      `json:"restore"` // an operator asked for its restoration
+}
+
+type failureStatus struct {
+	Host       string    `json:"host"`
+	Generation int64     `json:"generation"`
+	Cause      string    `json:"cause"`
+	Release    string    `json:"release"`
+	At         time.Time `json:"at"`
+}
+
+type refusalStatus struct {
+	Release string    `json:"release"`
+	Host    string    `json:"host"` // that it fell back on
+	At      time.Time `json:"at"`
+}
+
+// hostStatus is one host, out of its row and of its entry in the record.
+type hostStatus struct {
+	Host    string    `json:"host"`    // EC2 instance id
+	Version string    `json:"version"` // running release; "" when unknown
+	Offered string    `json:"offered"` // release that it would install; "" when none
+	Phase   string    `json:"phase"`   // "" when unknown
+	Since   time.Time `json:"since"`   // begin of the phase
+	Reason  string    `json:"reason"`  // why it is not updating; "" when it is
+	Slot    int64     `json:"slot"`    // generation of the slot that it holds; 0 without
+	Stuck   bool      `json:"stuck"`
+	// Ahead is the number of places before it in the queue, 0 at the front;
+	// null when it is not in the queue.
+	Ahead *int64            `json:"ahead"`
+	Wait  int64             `json:"wait"` // estimated seconds to its turn; 0 when unknown
+	Zone  string            `json:"zone"`
+	ARN   string            `json:"arn"` // container instance
+	Waves map[string]string `json:"waves"`
+	Agent string            `json:"agent"` // version of its agent
+	// Written is when the host last wrote its row; 0001-01-01T00:00:00Z when
+	// it has none.
+	Written time.Time `json:"written"`
+}
+
+// newFleetStatus puts the record and the rows together.
+func newFleetStatus(table, fleet string, r coordination.Record, rows []coordination.HostRow, now time.Time) fleetStatus {
+	s := fleetStatus{
+		Fleet: fleet, Table: table, Asked: now,
+		SlotsUsed: len(r.Holders), Generation: r.Generation, AverageHold: int64(r.AverageHold),
+		Policy: r.Policy, Incarnation: r.Incarnation,
+		Holders: []holderStatus{}, Failures: []failureStatus{}, Refused: []refusalStatus{}, Hosts: []hostStatus{},
+	}
+	limits, err := limitsOf(r.Policy)
+	if err != nil {
+		s.PolicyFault, s.Halted = err.Error(), "the policy cannot be read"
+	} else {
+		s.Slots, s.MaxFailures, s.Halted = limits.Slots, limits.MaxFailures, r.Halted(limits)
+	}
+	if h := r.Halt; h != nil {
+		s.Halt = &haltStatus{h.Who, h.At, h.Reason}
+	}
+	for _, h := range r.Holders {
+		s.Holders = append(s.Holders, holderStatus{
+			Host: h.Host, Generation: h.Generation, Phase: string(h.Phase), Since: h.Since, Granted: h.GrantedAt,
+			Until: h.Since.Add(seconds(h.Announced)), From: h.From, Target: h.Target, Zone: h.Zone,
+			Stuck: h.Stuck, Restore: h.Restore,
+		})
+	}
+	for _, f := range r.Failures {
+		s.Failures = append(s.Failures, failureStatus{f.Host, f.Generation, f.Cause, f.Release, f.At})
+	}
+	for _, f := range r.Refused {
+		s.Refused = append(s.Refused, refusalStatus{f.Release, f.Host, f.At})
+	}
+	s.addHosts(r, rows)
+	return s
+}
+
+// addHosts lists every host that has a row or a slot.
+func (s *fleetStatus) addHosts(r coordination.Record, rows []coordination.HostRow) {
+	for _, row := range rows {
+		h := hostStatus{
+			Host: row.Host, Version: row.Version, Offered: row.Offered, Phase: row.Phase, Since: row.Since,
+			Reason: row.Reason, Zone: row.Zone, ARN: row.ARN, Waves: row.Waves, Agent: row.Agent, Written: row.Written,
+		}
+		if row.Ticket > 0 {
+			h.Ahead = new(max(0, row.Ticket-r.Queue.Pointer))
+			h.Wait = estimate(*h.Ahead, s.AverageHold, s.Slots)
+		}
+		s.Hosts = append(s.Hosts, h)
+	}
+	for _, holder := range r.Holders {
+		i := slices.IndexFunc(s.Hosts, func(h hostStatus) bool { return h.Host == holder.Host })
+		if i < 0 {
+			i = len(s.Hosts)
+			s.Hosts = append(s.Hosts, hostStatus{Host: holder.Host, Zone: holder.Zone, ARN: holder.ARN})
+		}
+		s.Hosts[i].hold(holder)
+	}
+	slices.SortFunc(s.Hosts, byUrgency)
+}
+
+// hold adds what the record says of a holder. Of the two phases the later one
+// counts, by the host's own clock: the row knows phases that the record does
+// not, and it may be lost.
+func (h *hostStatus) hold(holder coordination.Holder) {
+	h.Slot, h.Stuck, h.Ahead = holder.Generation, holder.Stuck, nil
+	if h.Since.Before(holder.Since) {
+		h.Phase, h.Since, h.Reason = string(holder.Phase), holder.Since, ""
+	}
+	h.Offered = cmp.Or(h.Offered, holder.Target)
+}
+
+// estimate is when a host's turn comes, in seconds, if holds are as long as
+// they were.
+func estimate(ahead, hold int64, slots int) int64 {
+	if slots < 1 {
+		return 0
+	}
+	return ahead * hold / int64(slots)
+}
+
+// byUrgency orders holders before the others, then by phase, then by host.
+func byUrgency(a, b hostStatus) int {
+	holds := func(h hostStatus) int {
+		if h.Slot > 0 {
+			return 0
+		}
+		return 1
+	}
+	return cmp.Or(holds(a)-holds(b), urgency(a.Phase)-urgency(b.Phase), cmp.Compare(a.Host, b.Host))
+}
+
+// urgency is the place of a phase in the list: what needs an operator first.
+func urgency(phase string) int {
+	order := []string{"sick", "restoring", "verifying", "rebooting", "draining", "granted", "waiting", "staging", "starting", "idle"}
+	if i := slices.Index(order, phase); i >= 0 {
+		return i
+	}
+	return len(order)
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+// age puts a length in words, by its largest unit.
+func age(d time.Duration) string {
+	const day = 24 * time.Hour
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", max(0, int(d/time.Second)))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm", int(d/time.Minute))
+	case d < 2*day:
+		return fmt.Sprintf("%dh", int(d/time.Hour))
+	}
+	return fmt.Sprintf("%dd", int(d/day))
+}
