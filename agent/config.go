@@ -184,7 +184,9 @@ func DefaultConfig() Config {
 }
 
 // ParseConfig reads host settings: the defaults, the text over them, and the
-// rules. Name is how faults call the text. An empty text is valid. The error
+// rules. Name is how faults call the text. A text without a single setting is
+// refused: it is more often one that was lost on its way than one that was
+// meant, and the defaults name a table that may be another fleet's. The error
 // is Faults with everything that is wrong; the Config then has every key that
 // is good by itself, and defaults for the rest: enough to undo what was begun,
 // not to start.
@@ -192,6 +194,9 @@ func ParseConfig(name string, data []byte) (Config, error) {
 	c := DefaultConfig()
 	r := configReader{file: name, foreign: configForeign()}
 	r.read(data, configKeys(&c))
+	if len(r.root.lines) == 0 && len(r.faults) == 0 {
+		r.fault(0, "", "holds no settings", `name at least the table of the lock: [lock] table = "drydock"`)
+	}
 	r.check(c.contradictions())
 	return c, r.err()
 }

@@ -15,9 +15,12 @@ import (
 )
 
 func TestConfigDefaults(t *testing.T) {
-	empty, err := ParseConfig("user-data", nil)
-	if err != nil || empty != DefaultConfig() {
-		t.Fatalf("an empty text gives %+v, %v", empty, err)
+	for _, text := range []string{"", "\n# nothing\n", "[lock]\n"} {
+		empty, err := ParseConfig("user-data", []byte(text))
+		want := `user-data: holds no settings (name at least the table of the lock: [lock] table = "drydock")`
+		if err == nil || err.Error() != want || empty != DefaultConfig() {
+			t.Fatalf("%q gives %+v, %v", text, empty, err)
+		}
 	}
 	if err := DefaultConfig().Validate(); err != nil {
 		t.Fatalf("the defaults are refused: %v", err)

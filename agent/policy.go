@@ -6,11 +6,13 @@ import (
 	"time"
 
 	"github.com/pelletier/go-toml/v2/unstable"
+
+	"github.com/drydock-ecs/drydock/coordination"
 )
 
 // PolicyMaxBytes is the most that a policy text may have: it stands in the
 // lock record, which every waiting host reads.
-const PolicyMaxBytes = 4096
+const PolicyMaxBytes = coordination.MaxPolicy
 
 // Policy is what the lock record says to the whole fleet. ParsePolicy and
 // DefaultPolicy make one.

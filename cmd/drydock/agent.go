@@ -43,16 +43,13 @@ Bottlerocket API is dead for a minute, which only a new container cures.`,
 			if form != "" && form != agent.LogText && form != agent.LogJSON {
 				return misused("--log-format: %q is neither text nor json", format)
 			}
-			settings, found, err := readSettings(file, cmd.Flags().Changed("config"))
+			settings, err := readSettings(file)
 			if err != nil {
 				return err
 			}
 			settings.Log.Format = cmp.Or(form, settings.Log.Format)
 			log := newLog(settings.Log, env)
 			log.Info("drydock agent", slog.String("version", version()))
-			if !found {
-				log.Info("no settings given: the defaults hold", slog.String("path", file))
-			}
 			return runAgent(cmd.Context(), settings, log, env)
 		},
 	}
@@ -61,22 +58,19 @@ Bottlerocket API is dead for a minute, which only a new container cures.`,
 	return cmd
 }
 
-// readSettings reads the host settings. Only the default file may be missing:
-// a host container without user-data has none.
-func readSettings(file string, named bool) (settings agent.Config, found bool, err error) {
+// readSettings reads the host settings. A host container without user-data
+// has no such file, and its agent does not start: see agent.ParseConfig.
+func readSettings(file string) (agent.Config, error) {
 	data, err := os.ReadFile(file)
-	if errors.Is(err, fs.ErrNotExist) && !named {
-		return agent.DefaultConfig(), false, nil
-	}
 	if err != nil {
 		cause := err
 		if path, ok := errors.AsType[*fs.PathError](err); ok {
 			cause = path.Err // the file is named already
 		}
-		return agent.Config{}, false, agent.Faults{{File: file, Problem: "cannot be read: " + cause.Error()}}
+		return agent.Config{}, agent.Faults{{File: file, Problem: "cannot be read: " + cause.Error(),
+			Hint: "give the host container user-data, or name a file with --config"}}
 	}
-	settings, err = agent.ParseConfig(file, data)
-	return settings, true, err
+	return agent.ParseConfig(file, data)
 }
 
 // runAgent runs the agent until ctx ends.

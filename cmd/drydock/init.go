@@ -168,9 +168,6 @@ next: run the agent on every host of the fleet, with these Bottlerocket settings
 enabled = true
 source = "IMAGE"
 `)
-	if table == agent.DefaultConfig().Lock.Table {
-		return
-	}
 	settings := fmt.Sprintf("[lock]\ntable = %q\n", table)
 	fmt.Fprintf(out, "# %q in base64\nuser-data = %q\n", settings, base64.StdEncoding.EncodeToString([]byte(settings)))
 }
