@@ -121,7 +121,7 @@ func (a *Agent) beginDrain(ctx context.Context) (Outcome, bool) {
 		return Outcome{Kind: Failed, Result: TurnedBack, Reason: reason}, false
 	}
 	if !a.proven() {
-		return Outcome{Kind: Again, Reason: "", After: time.Millisecond}, false
+		return Outcome{Kind: Again, After: staleDelay}, false
 	}
 	return a.callDrain(ctx)
 }

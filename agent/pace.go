@@ -29,6 +29,7 @@ const (
 	gateFreshness  = 5 * time.Minute  // an answer of ECS to the gates is used this long
 	gateDelay      = 3 * time.Minute  // a red gate is asked again after this
 	lateDrain      = time.Minute      // a DRAINING call without answer may land this late
+	staleDelay     = time.Second      // a proof that has become too old is renewed after this
 	reaskAfter     = 10 * time.Second // a reboot request of unknown fate is repeated after this
 	maxAsks        = 3                // reboot requests in one update
 	quietBoot      = time.Minute      // how long nothing is said of a boot that comes up

@@ -59,7 +59,7 @@ func (a *Agent) lastLook(ctx context.Context) (Outcome, bool) {
 	case !a.update.forced && (len(local) > 0 || i.Tasks > 0):
 		return turnBack(fmt.Sprintf("%d tasks have come back", max(len(local), i.Tasks))), false
 	case !a.proven():
-		return Outcome{Kind: Again, After: time.Millisecond}, false
+		return Outcome{Kind: Again, After: staleDelay}, false
 	}
 	return Outcome{}, true
 }

@@ -53,10 +53,7 @@ func (a *Agent) identify(ctx context.Context) (Outcome, bool) {
 	}
 	if !a.claimed {
 		if err := a.ports.Surroundings.Claim(a.identity.Instance); err != nil {
-			o := a.again("another agent runs on this host; this one stays idle",
-				hint.Wrap(err, "disable one of the two host containers"))
-			o.After = claimDelay
-			return o, false
+			return a.unclaimed(err), false
 		}
 		a.claimed = true
 	}
@@ -68,6 +65,16 @@ func (a *Agent) identify(ctx context.Context) (Outcome, bool) {
 		a.boot = b.ID
 	}
 	return Outcome{}, true
+}
+
+// unclaimed is a start that has to wait for the claim.
+func (a *Agent) unclaimed(err error) Outcome {
+	o := a.again("whether another agent runs on this host cannot be found out", err)
+	if errors.Is(err, ErrClaimed) {
+		o = a.again("another agent runs on this host; this one stays idle", hint.Wrap(err, "disable one of the two host containers"))
+	}
+	o.After = claimDelay
+	return o
 }
 
 // load reads the intent file. What cannot be used is set aside and said, never
