@@ -97,6 +97,7 @@ func TestReleaseGates(t *testing.T) {
 		{"another is refused", "2.0.0", func(_ *Agent, r *coordination.Record) { r.Refused = []coordination.Refusal{{Release: "2.0.1"}} }, ""},
 		{"a downgrade", "0.9.9", func(*Agent, *coordination.Record) {}, "0.9.9 is older than 1.0.0"},
 		{"a downgrade by number, not by letter", "1.10.0", func(a *Agent, _ *coordination.Record) { a.running = "1.9.0" }, ""},
+		{"the same version again", "1.0.0", func(*Agent, *coordination.Record) {}, ""},
 		{"a downgrade that is allowed", "0.9.9", func(a *Agent, _ *coordination.Record) { a.policy.AllowDowngrade = true }, ""},
 		{"backing off", "2.0.0", func(a *Agent, _ *coordination.Record) {
 			a.intent.Memory = Memory{}.record("2.0.0", time.Now()).record("2.0.0", time.Now())

@@ -74,6 +74,7 @@ func TestIntentReads(t *testing.T) {
 			kept: coordination.Kept{"later": json.RawMessage(`{"is": "at duty"}`)},
 		},
 	}
+	mustIntent(t, strings.Replace(fullIntent, `"generation": 5`, `"generation": 1`, 1)) // the first grant ever
 	if diff := cmp.Diff(want, mustIntent(t, fullIntent), cmp.AllowUnexported(Intent{}, Duty{})); diff != "" {
 		t.Errorf("read otherwise (-want +got):\n%s", diff)
 	}

@@ -59,6 +59,12 @@ func (r Result) Fails() bool {
 // Refuses says whether the fleet must not start the release again.
 func (r Result) Refuses() bool { return r == FellBack }
 
+// beforeReboot says whether the result was reached in the boot in which the
+// update began, so that a new boot may still bring up the release.
+func (r Result) beforeReboot() bool {
+	return r == TurnedBack || r == DrainExpired || r == NotRebooted
+}
+
 // Kind is what came out of one turn.
 type Kind int
 

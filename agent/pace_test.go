@@ -75,6 +75,19 @@ func retriedForEver(p Phase) bool {
 	return !slices.ContainsFunc(edges, func(e edge) bool { return e.from == p && e.on != Done })
 }
 
+// TestPaceTurn: a turn has room for all the acts in it that have limits of
+// their own, so that each of these ends by its own limit and is named by it.
+func TestPaceTurn(t *testing.T) {
+	acts := map[Phase]time.Duration{
+		Idle: refreshLimit, Staging: refreshLimit + prepareLimit, Waiting: refreshLimit, Rebooting: activateLimit, Restoring: undoLimit,
+	}
+	for p, limit := range acts {
+		if got := paceOf(p, DefaultConfig(), Terms{}).turn; got <= limit {
+			t.Errorf("%s: a turn may take %s, its acts %s", p, got, limit)
+		}
+	}
+}
+
 func TestPaceWait(t *testing.T) {
 	p := pace{delay: 10 * time.Second, jitter: 0.2}
 	idle, staging := State{Phase: Idle}, State{Phase: Staging}

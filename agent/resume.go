@@ -60,10 +60,12 @@ func resumeNewBoot(d Duty, f Facts) Outcome {
 	switch {
 	case d.Outcome == Unhealthy && d.Seen == f.Boot:
 		return resumed(Sick, d, Unhealthy, "")
-	case d.Outcome != "" && d.Outcome != Unhealthy:
-		return resumed(Restoring, d, d.Outcome, "")
 	case d.Outcome == Unhealthy:
 		return resumed(Verifying, d, "", "") // also when it was being restored: it may be well now
+	case d.Outcome.beforeReboot() && d.Activating && f.Running != d.From:
+		return resumed(Verifying, d, "", "") // reset before it was deactivated: the release may run after all
+	case d.Outcome != "":
+		return resumed(Restoring, d, d.Outcome, "")
 	case !d.Activating:
 		return resumed(Restoring, d, TurnedBack, "the host was rebooted before the release was activated")
 	case f.Running != "" && f.Running == d.From: // unknown is no proof of anything

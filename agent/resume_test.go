@@ -2,6 +2,7 @@ package agent
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 )
 
@@ -46,12 +47,7 @@ func later(running string, changes ...func(*Duty)) Facts {
 
 // TestResume names what an agent may find at its start, and where it begins.
 func TestResume(t *testing.T) {
-	tests := []struct {
-		name   string
-		facts  Facts
-		to     Phase // Starting: asks again
-		result Result
-	}{
+	tests := []start{
 		{"no duty", Facts{Boot: bootNow}, Idle, ""},
 		{"no duty, and the record cannot be read", Facts{Boot: bootNow, RecordRead: false}, Idle, ""},
 		{"no file, no entry", Facts{Boot: bootNow, Memoryless: true, RecordRead: true}, Idle, ""},
@@ -104,21 +100,31 @@ func TestResume(t *testing.T) {
 		{"sick, restored", later("2.0", drained, seenIn(bootNow), ended(Unhealthy), restored), Restoring, Unhealthy},
 	}
 	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			o := Resume(test.facts)
-			if test.to == Starting {
-				if o.Kind != Again || o.Reason == "" {
-					t.Errorf("%+v, want to ask again and to say why", o)
-				}
-				return
-			}
-			if o.Kind != Resumed || o.To != test.to || o.Result != test.result {
-				t.Errorf("%+v, want %s with %q", o, test.to, test.result)
-			}
-			if test.facts.HasDuty && o.Target != test.facts.Duty.Target {
-				t.Errorf("the release of the duty is %q, of the outcome %q", test.facts.Duty.Target, o.Target)
-			}
-		})
+		t.Run(test.name, test.check)
+	}
+}
+
+// start is what an agent found, and where it must begin.
+type start struct {
+	name   string
+	facts  Facts
+	to     Phase // Starting: asks again
+	result Result
+}
+
+func (s start) check(t *testing.T) {
+	o := Resume(s.facts)
+	if s.to == Starting {
+		if o.Kind != Again || o.Reason == "" {
+			t.Errorf("%+v, want to ask again and to say why", o)
+		}
+		return
+	}
+	if o.Kind != Resumed || o.To != s.to || o.Result != s.result {
+		t.Errorf("%+v, want %s with %q", o, s.to, s.result)
+	}
+	if s.facts.HasDuty && o.Target != s.facts.Duty.Target {
+		t.Errorf("the release of the duty is %q, of the outcome %q", s.facts.Duty.Target, o.Target)
 	}
 }
 
@@ -172,18 +178,14 @@ type promise struct {
 	holds   func(o Outcome, d Duty) bool
 }
 
+func newBoot(f Facts) bool { return f.Boot != f.Duty.Boot }
+
+// to holds where the agent begins in one of the phases.
+func to(all ...Phase) func(Outcome, Duty) bool {
+	return func(o Outcome, _ Duty) bool { return o.Kind == Resumed && slices.Contains(all, o.To) }
+}
+
 func promises() []promise {
-	newBoot := func(f Facts) bool { return f.Boot != f.Duty.Boot }
-	to := func(all ...Phase) func(Outcome, Duty) bool {
-		return func(o Outcome, _ Duty) bool {
-			for _, p := range all {
-				if o.Kind == Resumed && o.To == p {
-					return true
-				}
-			}
-			return false
-		}
-	}
 	return []promise{
 		{"an agent waits only where file and record are both unreadable",
 			func(f Facts, _ Duty) bool { return f.HasDuty || !f.Memoryless || f.RecordRead },
@@ -215,8 +217,15 @@ func promises() []promise {
 			func(f Facts, d Duty) bool { return f.HasDuty && d.Restored },
 			func(o Outcome, d Duty) bool { return o.To == Restoring && o.Result == d.Outcome }},
 		{"what was being undone is undone",
-			func(f Facts, d Duty) bool { return f.HasDuty && d.Outcome != "" && d.Outcome != Unhealthy },
+			func(f Facts, d Duty) bool {
+				return f.HasDuty && d.Outcome != "" && d.Outcome != Unhealthy && !(newBoot(f) && d.Activating)
+			},
 			func(o Outcome, d Duty) bool { return o.To == Restoring && o.Result == d.Outcome }},
+		{"a release that a reset brings up before it is deactivated is verified",
+			func(f Facts, d Duty) bool {
+				return f.HasDuty && newBoot(f) && d.Outcome.beforeReboot() && d.Activating && !d.Restored && f.Running != d.From
+			},
+			func(o Outcome, d Duty) bool { return o.To == Verifying }},
 		{"an outcome that was noted is taken back by a new look alone",
 			func(f Facts, d Duty) bool { return f.HasDuty && d.Outcome != "" },
 			func(o Outcome, d Duty) bool { return o.Result == d.Outcome || o.To == Verifying && o.Result == "" }},

@@ -86,6 +86,17 @@ func other(t *testing.T) func(*playStore) {
 	}
 }
 
+// late lands the write before when the next one is under way.
+func late(t *testing.T, rule Rule) play {
+	return play{before: func(s *playStore) {
+		next, err := rule.Change(mustDecode(t, string(s.value.Body)))
+		if err != nil {
+			t.Error(err)
+		}
+		s.put([]byte(stored(t, next)))
+	}}
+}
+
 func playing(t *testing.T, r Record, script ...play) (*Fleet, *playStore) {
 	s := &playStore{script: script}
 	s.put([]byte(stored(t, r)))
@@ -98,15 +109,6 @@ func TestApplySettles(t *testing.T) {
 	unknown := play{err: ErrUnknown}
 	lost := play{lost: true, err: ErrUnknown}
 	race := play{before: other(t)}
-	late := func(rule Rule) play { // the write before lands when this one is under way
-		return play{before: func(s *playStore) {
-			next, err := rule.Change(mustDecode(t, string(s.value.Body)))
-			if err != nil {
-				t.Fatal(err)
-			}
-			s.put([]byte(stored(t, next)))
-		}}
-	}
 	rules := []struct {
 		name   string
 		record Record
@@ -136,7 +138,7 @@ func TestApplySettles(t *testing.T) {
 			{"answer lost, applied", []play{unknown}, 1, 0},
 			{"answer lost, not applied", []play{lost}, 2, 0},
 			{"every kind of loss", []play{race, lost, race, unknown}, 4, 2},
-			{"answer lost, applied after the look", []play{lost, late(test.rule)}, 2, 0},
+			{"answer lost, applied after the look", []play{lost, late(t, test.rule)}, 2, 0},
 			{"answer lost, applied, then changed by another", []play{{err: ErrUnknown}, race}, 1, 0},
 		}
 		for _, s := range scripts {

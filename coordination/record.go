@@ -1,7 +1,6 @@
 package coordination
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -186,8 +185,10 @@ func (r Record) Halted(limits Limits) string {
 func Decode(body []byte) (Record, error) {
 	var r Record
 	err := json.Unmarshal(body, &r)
-	if schema := cmp.Or(r.Schema, schemaOf(body)); schema > Schema {
-		return Record{}, fmt.Errorf("%w: %d, this version knows up to %d", ErrNewer, schema, Schema)
+	// Schema is the first field: it is read before a member whose form a newer
+	// version may have changed.
+	if r.Schema > Schema {
+		return Record{}, fmt.Errorf("%w: %d, this version knows up to %d", ErrNewer, r.Schema, Schema)
 	}
 	if err != nil {
 		return Record{}, fmt.Errorf("%w: %v", ErrNonsense, err)
@@ -196,15 +197,6 @@ func Decode(body []byte) (Record, error) {
 		return Record{}, fmt.Errorf("%w: %v", ErrNonsense, err)
 	}
 	return r, nil
-}
-
-// schemaOf reads the schema alone, for a record whose form is another one.
-func schemaOf(body []byte) int {
-	var version struct {
-		Schema int `json:"schema"`
-	}
-	_ = json.Unmarshal(body, &version) // what has no schema has schema 0
-	return version.Schema
 }
 
 // Encode writes the record in its stored form.

@@ -140,8 +140,8 @@ func Reassert(host string, generation int64, phase Phase, announced time.Duratio
 			return denied(NotHolder, "%s has no slot of generation %d", host, generation)
 		}
 		mine := r.Holders[i]
-		if mine.Stuck {
-			return denied(MarkedStuck, "the slot of generation %d was marked stuck", generation)
+		if mine.Stuck || mine.Phase == Sick {
+			return denied(MarkedStuck, "the slot of generation %d was marked stuck, or its holder found sick", generation)
 		}
 		if mine.Restore {
 			return denied(BadRestore, "an operator asked for %s to be restored", host)
