@@ -28,7 +28,7 @@ import (
 )
 
 // clearAWS takes every setting of the AWS SDK out of the environment.
-func clearAWS(t *testing.T) {
+func clearAWS(t testing.TB) {
 	t.Helper()
 	for _, variable := range os.Environ() {
 		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "AWS_") {

@@ -41,7 +41,8 @@ func TestConfigCheck(t *testing.T) {
 		stderr []string // parts of it
 	}{
 		{[]string{good}, "", 0, effective.TOML(), nil},
-		{[]string{"-"}, "", 0, agent.DefaultConfig().TOML(), nil},
+		{[]string{"-"}, "", 2, "", []string{"standard input: holds no settings (name at least the table of the lock: "}},
+		{[]string{"-"}, agent.DefaultConfig().TOML(), 0, agent.DefaultConfig().TOML(), nil},
 		{[]string{bad}, "", 2, "", []string{
 			bad + ":1: chek_interval: is no key here (did you mean check_interval?)\n",
 			bad + ":4: drain.timeout: is a whole number, not a duration (a number and a unit in quotes, such as \"90s\", \"25m\" or \"1h30m\")\n"}},

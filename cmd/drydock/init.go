@@ -22,24 +22,31 @@ type initFlags struct {
 	fleetFlags
 	slots, maxFailures int
 	policyFile         string
+	restored           bool
 }
 
 // newInitCommand makes a fleet ready for its hosts.
 func newInitCommand(env environment) *cobra.Command {
 	var f initFlags
 	cmd := &cobra.Command{
-		Use:   "init --fleet F --slots N [--table T] [--max-failures M] [--policy FILE]",
+		Use:   "init --fleet F (--slots N [--max-failures M] [--policy FILE] | --restored) [--table T]",
 		Short: "Make the table and the lock record of a fleet",
 		Long: `Make the DynamoDB table, if there is none, and the fleet's lock record in it.
 
 It may be repeated: a table and a record that are there already are left alone.
 Slots, the failure limit and the rest of the policy stand in the record and hold
-for every host of the fleet. The flags go before what the policy file says.`,
+for every host of the fleet. The flags go before what the policy file says.
+
+--restored is for a table that was restored from a backup. It halts the fleet: the
+record may lack hosts that are out of service now. It makes no table and no record.`,
 		Args:                  cobra.NoArgs,
 		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := f.check(); err != nil {
 				return err
+			}
+			if f.restored {
+				return f.runRestored(cmd, env)
 			}
 			policy, err := f.policy(cmd.Flags().Changed)
 			if err != nil {
@@ -57,6 +64,7 @@ for every host of the fleet. The flags go before what the policy file says.`,
 	flags.IntVar(&f.slots, "slots", 0, "hosts that may be out of service at once, 1 to 100")
 	flags.IntVar(&f.maxFailures, "max-failures", 1, "failures that halt the fleet")
 	flags.StringVar(&f.policyFile, "policy", "", "file with the fleet's policy (TOML)")
+	flags.BoolVar(&f.restored, "restored", false, "the table was restored from a backup: halt the fleet")
 	return cmd
 }
 

@@ -22,7 +22,11 @@ func newLock(t *testing.T) (fleetLock, *dynamotest.Server) {
 	if _, err := store.Ensure(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	return fleetLock{coordination.Fleet{ARN: testFleet, Store: store, Rows: store}, testTable, store.Ensure}, server
+	return fleetLock{
+		Fleet: coordination.Fleet{ARN: testFleet, Store: store, Rows: store}, table: testTable,
+		ensure: store.Ensure, examine: store.Examine,
+		who: func(context.Context) (string, error) { return testOperator, nil },
+	}, server
 }
 
 // Whatever becomes of the write and of its answer, createRecord says what

@@ -28,7 +28,9 @@ environment variables and ~/.aws.`,
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return misused("%w", err) })
 	group(root, "host", "On a host:", newAgentCommand(env))
-	group(root, "fleet", "For a fleet:", newInitCommand(env), newStatusCommand(env))
+	group(root, "fleet", "For a fleet:", newInitCommand(env), newStatusCommand(env), newDoctorCommand(env),
+		newHaltCommand(env), newResumeCommand(env), newSlotsCommand(env), newPolicyCommand(env),
+		newRestoreCommand(env), newReleaseCommand(env), newAllowCommand(env))
 	root.AddCommand(newConfigCommand(env), newVersionCommand(env))
 	strict(root)
 	return root

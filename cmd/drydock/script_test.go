@@ -12,12 +12,16 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/drydock-ecs/drydock/coordination"
@@ -30,6 +34,8 @@ const (
 	testFleet   = "arn:aws:ecs:eu-north-1:111122223333:cluster/web"
 	testTable   = "drydock"
 	testAccount = "111122223333"
+
+	testOperator = "arn:aws:iam::" + testAccount + ":user/op"
 )
 
 // TestScripts runs the program as its users do: a process with arguments,
@@ -39,13 +45,14 @@ const (
 // Besides the commands of testscript they have
 //
 //	ends CODE CMD... exec that expects an exit code
-//	record FILE      store FILE as the fleet's lock record
+//	record FILE      store FILE as the fleet's lock record, over the one before
+//	events           print the event rows of operators, without the time
 //	rows FILE        write the host rows in FILE, a JSON array
 //	fill FILE...     replace $NAME in files by the environment's value
 //	policy           print the policy text of the lock record
 //	dynamo ANSWER    let DynamoDB answer every call so: denied, down, well
 //	spawn ARGS...    start the program in the background
-//	await REGEXP     wait until it has logged a line like that
+//	await [-N] REGEXP  wait until it has logged a line like that, or N of them
 //	terminate        send it SIGTERM; it must end with 0 within 5 s
 //	logged N REGEXP  after its end: so many lines are like that
 //
@@ -56,7 +63,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		Setup:               setup,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"ends": ends, "fill": fill, "record": record, "rows": rows, "policy": policy, "dynamo": answers,
+			"ends": ends, "fill": fill, "record": record, "rows": rows, "policy": policy, "events": events, "dynamo": answers,
 			"spawn": spawn, "await": await, "terminate": terminate, "logged": logged,
 		},
 	})
@@ -105,7 +112,7 @@ func callerIdentity(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	_, _ = io.WriteString(w, `<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">
-<GetCallerIdentityResult><Arn>arn:aws:iam::`+testAccount+`:user/op</Arn><UserId>AIDA</UserId><Account>`+testAccount+`</Account></GetCallerIdentityResult>
+<GetCallerIdentityResult><Arn>`+testOperator+`</Arn><UserId>AIDA</UserId><Account>`+testAccount+`</Account></GetCallerIdentityResult>
 </GetCallerIdentityResponse>`)
 }
 
@@ -145,8 +152,47 @@ func record(ts *testscript.TestScript, _ bool, args []string) {
 	w := worldOf(ts)
 	_, err := w.table().Ensure(context.Background())
 	ts.Check(err)
-	_, err = w.table().Create(context.Background(), testFleet, []byte(times(ts.ReadFile(args[0]))))
+	body := []byte(times(ts.ReadFile(args[0])))
+	_, err = w.table().Create(context.Background(), testFleet, body)
+	if errors.Is(err, coordination.ErrConflict) {
+		var before coordination.Value
+		before, err = w.table().Fetch(context.Background(), testFleet)
+		ts.Check(err)
+		_, err = w.table().Replace(context.Background(), before, body)
+	}
 	ts.Check(err)
+}
+
+func events(ts *testscript.TestScript, _ bool, _ []string) {
+	all, err := operatorEvents(worldOf(ts).dynamo)
+	ts.Check(err)
+	for _, e := range all {
+		fmt.Fprintf(ts.Stdout(), "%s by %s host=%s generation=%d to=%s: %s\n", e.Outcome, e.Who, e.Host, e.Generation, e.To, e.What)
+	}
+}
+
+// operatorEvents reads the rows that operators' acts left, oldest first.
+func operatorEvents(server *dynamotest.Server) ([]coordination.Event, error) {
+	text := func(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
+	out, err := server.Client("test").Query(context.Background(), &dynamodb.QueryInput{
+		TableName:                 aws.String(testTable),
+		KeyConditionExpression:    aws.String("#fleet = :fleet AND begins_with(#item, :prefix)"),
+		ExpressionAttributeNames:  map[string]string{"#fleet": "fleet", "#item": "item"},
+		ExpressionAttributeValues: map[string]types.AttributeValue{":fleet": text(testFleet), ":prefix": text("event#op#")},
+	})
+	if err != nil {
+		return nil, err
+	}
+	var all []coordination.Event
+	for _, item := range out.Items {
+		var e coordination.Event
+		body, _ := item["body"].(*types.AttributeValueMemberS)
+		if err := json.Unmarshal([]byte(body.Value), &e); err != nil {
+			return nil, err
+		}
+		all = append(all, e)
+	}
+	return all, nil
 }
 
 func rows(ts *testscript.TestScript, _ bool, args []string) {
@@ -248,11 +294,17 @@ func (p *process) text() string {
 }
 
 func await(ts *testscript.TestScript, _ bool, args []string) {
+	want := 1
+	if len(args) > 1 {
+		n, err := strconv.Atoi(strings.TrimPrefix(args[0], "-"))
+		ts.Check(err)
+		want, args = n, args[1:]
+	}
 	p, like := worldOf(ts).agent, regexp.MustCompile(args[0])
 	deadline := time.After(30 * time.Second)
 	for {
 		n, news := p.count(like)
-		if n > 0 {
+		if n >= want {
 			return
 		}
 		select {

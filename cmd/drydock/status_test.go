@@ -23,7 +23,7 @@ func TestStatusMembers(t *testing.T) {
 		Halt:     &coordination.Halt{Who: "op"},
 	}
 	var out bytes.Buffer
-	if err := newFleetStatus("t", testFleet, record, nil, time.Now()).write(&out, true); err != nil {
+	if err := newFleetStatus("t", testFleet, record, nil, time.Now()).write(&out, look{json: true}); err != nil {
 		t.Fatal(err)
 	}
 	var all map[string]json.RawMessage
@@ -53,7 +53,7 @@ func TestStatusMembers(t *testing.T) {
 // A fleet without anything has empty lists, not null.
 func TestStatusEmpty(t *testing.T) {
 	var out bytes.Buffer
-	if err := newFleetStatus("t", testFleet, coordination.NewRecord("x", ""), nil, time.Now()).write(&out, true); err != nil {
+	if err := newFleetStatus("t", testFleet, coordination.NewRecord("x", ""), nil, time.Now()).write(&out, look{json: true}); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{`"holders": []`, `"failures": []`, `"refused": []`, `"hosts": []`, `"halt": null`, `"slots": 1`, `"halted": ""`} {
@@ -127,13 +127,13 @@ func TestStatusTextIsPrintable(t *testing.T) {
 	}
 	row := coordination.HostRow{Host: nasty, Version: nasty, Offered: nasty, Phase: nasty, Reason: nasty}
 	var out bytes.Buffer
-	if err := newFleetStatus("t", nasty, record, []coordination.HostRow{row}, time.Now()).write(&out, false); err != nil {
+	if err := newFleetStatus("t", nasty, record, []coordination.HostRow{row}, time.Now()).write(&out, look{}); err != nil {
 		t.Fatal(err)
 	}
 	if i := strings.IndexAny(out.String(), "\x1b\r\t\x00\u202e"); i >= 0 {
 		t.Errorf("%q", out.String()[i:])
 	}
-	if n := strings.Count(out.String(), "\n"); n != 9 {
+	if n := strings.Count(out.String(), "\n"); n != 10 {
 		t.Errorf("%d lines:\n%s", n, out.String())
 	}
 }
@@ -151,7 +151,7 @@ func TestStatusWithoutRows(t *testing.T) {
 		return dynamotest.Fault{}
 	})
 	var out bytes.Buffer
-	if err := status(t.Context(), lock, false, &out); err == nil || out.Len() > 0 {
+	if err := status(t.Context(), lock, look{}, &out); err == nil || out.Len() > 0 {
 		t.Errorf("%v, printed %q", err, out.String())
 	}
 }

@@ -11,26 +11,45 @@ import (
 
 // silence is how old a host's row must be to be doubted: hosts write theirs at
 // least once a day.
-const silence = 49 * time.Hour
+const (
+	silence     = 49 * time.Hour
+	silenceText = "49h"
+)
 
-// writeText prints the status for people.
-func (s fleetStatus) writeText(w io.Writer) error {
+// smallFleet is how many hosts have a line each without being asked for.
+const smallFleet = 30
+
+// writeText prints the status for people: a line a host in a small fleet or
+// when all are asked for, else what fits one page.
+func (s fleetStatus) writeText(w io.Writer, all bool) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row(table, "fleet", s.Fleet)
 	row(table, "slots", s.slotsText())
 	row(table, "state", s.stateText())
-	lines(table, "failures", s.failureTexts())
-	lines(table, "refused", s.refusedTexts())
-	lines(table, "holders", s.holderTexts())
-	fmt.Fprintln(table)
-	row(table, "HOST", "VERSION", "OFFERED", "PHASE", "SINCE", "SLOT", "REASON")
-	for _, h := range s.Hosts {
-		row(table, h.Host, known(h.Version), known(h.Offered), known(h.Phase), s.ago(h.Since), h.slotText(), known(s.reasonText(h)))
+	if lift := s.lift(); lift != "" {
+		row(table, "go on", lift)
 	}
-	if len(s.Hosts) == 0 {
-		row(table, "no host has written a row yet")
+	if all || len(s.Hosts) <= smallFleet {
+		s.writeHosts(table)
+	} else {
+		s.writePage(table)
 	}
 	return table.Flush()
+}
+
+// writeHosts prints a line for everything.
+func (s fleetStatus) writeHosts(w io.Writer) {
+	lines(w, "failures", s.failureTexts())
+	lines(w, "refused", s.refusedTexts())
+	lines(w, "holders", s.holderTexts(s.Holders))
+	fmt.Fprintln(w)
+	row(w, "HOST", "VERSION", "OFFERED", "PHASE", "SINCE", "SLOT", "REASON")
+	for _, h := range s.Hosts {
+		row(w, h.Host, known(h.Version), known(h.Offered), known(h.Phase), s.ago(h.Since), h.slotText(), known(s.reasonText(h)))
+	}
+	if len(s.Hosts) == 0 {
+		row(w, "no host has written a row yet")
+	}
 }
 
 // row prints one line. What stands in the table was written by hosts: a
@@ -78,6 +97,17 @@ func (s fleetStatus) stateText() string {
 	return "going on"
 }
 
+// lift is the command that lets a halted fleet go on, or "".
+func (s fleetStatus) lift() string {
+	switch {
+	case s.PolicyFault != "":
+		return commandFor(s.Table, s.Fleet, "policy", "set", "FILE")
+	case s.Halted != "":
+		return commandFor(s.Table, s.Fleet, "resume")
+	}
+	return ""
+}
+
 func (s fleetStatus) failureTexts() []string {
 	var texts []string
 	for i, f := range s.Failures {
@@ -95,25 +125,29 @@ func (s fleetStatus) refusedTexts() []string {
 	return texts
 }
 
-func (s fleetStatus) holderTexts() []string {
+func (s fleetStatus) holderTexts(holders []holderStatus) []string {
 	var texts []string
-	for _, h := range s.Holders {
-		text := fmt.Sprintf("%s %s -> %s, generation %d, %s since %s",
-			h.Host, known(h.From), known(h.Target), h.Generation, h.Phase, s.ago(h.Since))
-		switch left := h.Until.Sub(s.Asked); {
-		case h.Stuck:
-			text += ", STUCK: it should have ended " + s.ago(h.Until)
-		case left < 0:
-			text += ", LATE: it should have ended " + s.ago(h.Until)
-		default:
-			text += ", to end within " + age(left)
-		}
-		if h.Restore {
-			text += ", restoring asked for"
-		}
-		texts = append(texts, text)
+	for _, h := range holders {
+		texts = append(texts, s.holderText(h))
 	}
 	return texts
+}
+
+func (s fleetStatus) holderText(h holderStatus) string {
+	text := fmt.Sprintf("%s %s -> %s, generation %d, %s since %s",
+		h.Host, known(h.From), known(h.Target), h.Generation, h.Phase, s.ago(h.Since))
+	switch left := h.Until.Sub(s.Asked); {
+	case h.Stuck:
+		text += ", STUCK: it should have ended " + s.ago(h.Until)
+	case left < 0:
+		text += ", LATE: it should have ended " + s.ago(h.Until)
+	default:
+		text += ", to end within " + age(left)
+	}
+	if h.Restore {
+		text += ", restoring asked for"
+	}
+	return text
 }
 
 // slotText is the slot that a host has, or its place in the line for one.

@@ -77,14 +77,17 @@ func openFleet(ctx context.Context, at fleetFlags, env environment) (fleetLock, 
 	if config.Region, err = findRegion(ctx, config.Region, containerinstance.NewEC2(metadata)); err != nil {
 		return fleetLock{}, err
 	}
-	arn, err := completeFleet(ctx, at.fleet, config.Region, sts.NewFromConfig(config))
+	caller := sts.NewFromConfig(config)
+	arn, err := completeFleet(ctx, at.fleet, config.Region, caller)
 	if err != nil {
 		return fleetLock{}, err
 	}
 	store := dynamo.New(dynamodb.NewFromConfig(config), at.table)
 	return fleetLock{
-		Fleet:  coordination.Fleet{ARN: arn, Store: store, Rows: store},
-		table:  at.table,
-		ensure: store.Ensure,
+		Fleet:   coordination.Fleet{ARN: arn, Store: store, Rows: store},
+		table:   at.table,
+		ensure:  store.Ensure,
+		examine: store.Examine,
+		who:     func(ctx context.Context) (string, error) { return callerARN(ctx, caller) },
 	}, nil
 }

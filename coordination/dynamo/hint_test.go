@@ -46,7 +46,7 @@ func TestNoTable(t *testing.T) {
 func TestNoRecord(t *testing.T) {
 	table := ensured(t, dynamotest.New().Client("host"))
 	_, err := table.Fetch(t.Context(), fleet)
-	if want := "run: drydock init --table drydock --cluster " + fleet; !errors.Is(err, coordination.ErrNotFound) || hint.Of(err) != want {
+	if want := "run: drydock init --table drydock --fleet " + fleet + " --slots 1"; !errors.Is(err, coordination.ErrNotFound) || hint.Of(err) != want {
 		t.Errorf("%v, hint %q", err, hint.Of(err))
 	}
 }

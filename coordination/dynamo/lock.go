@@ -25,7 +25,7 @@ func (t *Table) Fetch(ctx context.Context, fleet string) (coordination.Value, er
 	}
 	if len(item) == 0 {
 		err := fmt.Errorf("read lock record of %s in table %s: %w", fleet, t.name, coordination.ErrNotFound)
-		return coordination.Value{}, hint.Wrap(err, fmt.Sprintf("run: drydock init --table %s --cluster %s", t.name, fleet))
+		return coordination.Value{}, hint.Wrap(err, fmt.Sprintf("run: drydock init --table %s --fleet %s --slots 1", t.name, fleet))
 	}
 	nonce, hasNonce := textOf(item, attrNonce)
 	body, hasBody := textOf(item, attrBody)
