@@ -50,6 +50,7 @@ type Agent struct {
 	update update
 
 	refreshed time.Time // end of the last refresh that succeeded
+	slowed    int       // turns in a row that were slowed down
 	deadSince time.Time // the API socket is dead since; zero: alive
 	err       error     // trouble of the turn, to be logged by the loop
 
@@ -61,12 +62,14 @@ type Agent struct {
 // update is what this process knows of the update under way. All of it may be
 // lost: what must not be lost is in the duty.
 type update struct {
-	generation int64     // of the slot granted, while it is not in a duty yet; 0: none
-	proof      time.Time // when the latest re-assert was begun; zero: never
-	tableless  time.Time // the table does not answer since; zero: it does
-	draining   bool      // ECS showed the container instance DRAINING
-	looks      int       // confirmations that found tasks left
-	left       []Task    // tasks that were last seen not to be stopped
+	generation int64              // of the slot granted, while it is not in a duty yet; 0: none
+	proof      time.Time          // when the latest re-assert was begun; zero: never
+	proofOf    coordination.Phase // what it was for
+	tableless  time.Time          // the table does not answer since; zero: it does
+	diskless   time.Time          // the intent cannot be written since; zero: it can
+	draining   bool               // ECS showed the container instance DRAINING
+	looks      int                // confirmations that found tasks left
+	left       []Task             // tasks that were last seen not to be stopped
 	stopped    map[string]bool
 	forced     bool      // the drain's time is over and the policy says to go on
 	asked      bool      // this process requested the reboot
@@ -97,6 +100,7 @@ func New(settings Config, version string, ports Ports) *Agent {
 // Ending it anywhere is safe: every act that must be undone is in the intent
 // before it is done, and the next Run finds it there.
 func (a *Agent) Run(ctx context.Context) error {
+	a.showLife(0)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.loop(ctx) })
 	group.Go(func() error { return a.outbox.run(ctx) })
@@ -185,14 +189,30 @@ func (a *Agent) expire(s State, o Outcome) Outcome {
 // delay is the time until the next turn.
 func (a *Agent) delay(before, after State, o Outcome) time.Duration {
 	p := paceOf(after.Phase, a.config, a.terms())
+	o.After = a.slowDown(p, before, after, o)
 	switch {
 	case after.Phase != Idle || before.Phase == Idle || before.Phase == Restoring:
 		return p.wait(before, after, o)
 	case before.Phase == Starting:
 		return firstCheck(a.config.CheckInterval)
-	default: // what could not be staged or is not wanted any more is not tried again at once
+	case before.Phase == Staging && o.Kind != Nothing: // a download is not tried again all the time
+		return jittered(p.delay, p.jitter)
+	default: // what is not wanted any more is not tried again at once
 		return jittered(min(gateDelay, p.delay), 0.2)
 	}
+}
+
+// slowDown is the delay while something is not as it should be: who does not
+// answer, or not as hoped, is asked less and less often. A turn that has a
+// delay of its own keeps it, and so does a wait for one's turn.
+func (a *Agent) slowDown(p pace, before, after State, o Outcome) time.Duration {
+	trouble := a.err != nil || o.Reason != "" && after.Phase != Waiting
+	if before.Phase != after.Phase || o.After > 0 || !trouble {
+		a.slowed = 0
+		return o.After
+	}
+	a.slowed++
+	return min(p.delay<<min(a.slowed-1, 10), max(p.slowest, p.delay))
 }
 
 // elapsed is the time since the phase began, also across restarts of the agent
@@ -271,7 +291,7 @@ func (a *Agent) tell(before, after State) {
 		a.tellPhase(before, after)
 		a.enter(after.Phase)
 	} else if after.Reason != "" && after.Reason != a.told.reason && a.err == nil {
-		a.log(after).Info("not going on", slog.String("phase", after.Phase.String()), slog.String(keyReason, after.Reason))
+		a.log(after).Info("still "+after.Phase.String(), slog.String(keyReason, after.Reason))
 	}
 	a.told.reason = after.Reason
 	a.err = nil
@@ -293,16 +313,31 @@ func (a *Agent) tellPhase(before, after State) {
 	if after.Reason != "" {
 		attrs = append(attrs, slog.String(keyReason, after.Reason))
 	}
-	log.Info(phases[after.Phase].begin, attrs...)
+	log.Log(context.Background(), phaseLevel(before, after), phases[after.Phase].begin, attrs...)
+}
+
+// phaseLevel is an error's for a result that counts as a failure, once, and a
+// warning's for one that nobody wished for.
+func phaseLevel(before, after State) slog.Level {
+	switch r := after.Result; {
+	case r == before.Result:
+		return slog.LevelInfo
+	case r.Fails():
+		return slog.LevelError
+	case r == DrainExpired || r == Elsewhere:
+		return slog.LevelWarn
+	default:
+		return slog.LevelInfo
+	}
 }
 
 // tellTrouble logs the turn's error once, and again only when its reason has
-// changed or an hour has passed.
+// changed or an hour has passed. A phase that ends by it is another line.
 func (a *Agent) tellTrouble(s State) {
 	if a.err == nil {
 		return
 	}
-	key := s.Phase.String() + s.Reason
+	key := cmp.Or(s.Reason, s.Phase.String())
 	if key == a.told.trouble && time.Since(a.told.troubleAt) < time.Hour {
 		return
 	}
@@ -320,13 +355,20 @@ func (a *Agent) log(s State) *slog.Logger {
 	if a.identity.Instance != "" {
 		log = log.With(keyHost, a.identity.Instance)
 	}
-	if s.Target != "" {
-		log = log.With(keyFrom, a.from(), keyRelease, s.Target)
+	if release := a.target(s); release != "" {
+		log = log.With(keyFrom, a.from(), keyRelease, release)
 	}
 	if g := a.generation(); g > 0 {
 		log = log.With(keyGeneration, g)
 	}
 	return log
+}
+
+func (a *Agent) target(s State) string {
+	if d := a.intent.Duty; d != nil {
+		return d.Target
+	}
+	return s.Target
 }
 
 func (a *Agent) from() string {

@@ -30,7 +30,7 @@ func (a *Agent) check(ctx context.Context) Outcome {
 		return Outcome{Kind: Owing, Reason: "the lock record shows a slot of this host"}
 	}
 	if err := a.beginMemory(); err != nil {
-		return a.soon(a.again("the intent file cannot be written: nothing is started", err))
+		return a.soon(a.again(intentTrouble, err))
 	}
 	release, o, ok := a.offer(ctx)
 	if !ok {
@@ -110,7 +110,8 @@ func (a *Agent) stage(ctx context.Context) Outcome {
 	}
 	status, err = a.prepare(ctx)
 	if err != nil {
-		return Outcome{Kind: Failed, Reason: "staging " + release + " failed: " + err.Error()}
+		a.err = socketHint(err)
+		return Outcome{Kind: Failed, Reason: "staging " + release + " failed"}
 	}
 	if wrote := status.Wrote(); wrote != release || !staged(status, release) {
 		return Outcome{Kind: Again, Reason: fmt.Sprintf("staged %s, but %s was chosen", wrote, release)}
@@ -126,10 +127,10 @@ func (a *Agent) prepare(ctx context.Context) (apiclientx.Status, error) {
 }
 
 // staged says whether the release lies in the inactive image set and is still
-// the chosen one.
+// the chosen one. What nothing is chosen for was withdrawn.
 func staged(s apiclientx.Status, release string) bool {
 	ready := s.State == apiclientx.Staged || s.State == apiclientx.Ready
-	return ready && version(s.Staging) == release && (s.Chosen == nil || s.Chosen.Version == release)
+	return ready && version(s.Staging) == release && s.Chosen != nil && s.Chosen.Version == release
 }
 
 func version(p *apiclientx.Partition) string {
@@ -150,19 +151,25 @@ func (a *Agent) learnWaves(ctx context.Context) {
 
 // recordTrouble says in words that the fleet can see why nothing starts.
 func recordTrouble(err error) string {
+	return recordFault(err, "the lock table cannot be read") + ": nothing is started"
+}
+
+// recordFault says in words what is the matter with the lock record; other is
+// for what the error does not tell.
+func recordFault(err error, other string) string {
 	switch {
 	case errors.Is(err, coordination.ErrNoTable):
-		return "there is no lock table: nothing is started"
+		return "there is no lock table"
 	case errors.Is(err, coordination.ErrNotFound):
-		return "there is no lock record for this cluster: nothing is started"
+		return "there is no lock record for this cluster"
 	case errors.Is(err, coordination.ErrNewer):
-		return "the lock record is of a newer version of Drydock: nothing is started"
+		return "the lock record is of a newer version of Drydock"
 	case errors.Is(err, coordination.ErrNonsense):
-		return "the lock record makes no sense: nothing is started"
+		return "the lock record makes no sense"
 	case errors.Is(err, errNoFleet):
-		return "which cluster this host is in is not known: nothing is started"
+		return "which cluster this host is in is not known"
 	default:
-		return "the lock table cannot be read: nothing is started"
+		return other
 	}
 }
 

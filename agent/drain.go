@@ -19,6 +19,10 @@ const (
 	// localDown is the delay between looks through ECS's API while the local
 	// ECS agent does not answer.
 	localDown = 20 * time.Second
+	// tableFault is said of a table that a holder cannot use.
+	tableFault = "the lock table cannot be used"
+	// hintDisk is what to do when the intent cannot be written.
+	hintDisk = "free space in the host container's persistent directory, or replace the data volume"
 )
 
 // drain takes the duty, proves that the host may still act, sets it DRAINING
@@ -26,8 +30,8 @@ const (
 func (a *Agent) drain(ctx context.Context, s State) Outcome {
 	if a.intent.Duty == nil {
 		if err := a.takeDuty(s.Target); err != nil {
-			a.err = hint.Wrap(err, "free space in the host container's persistent directory")
-			return Outcome{Kind: Failed, Result: TurnedBack, Reason: "the intent cannot be written: no drain is started"}
+			a.err = hint.Wrap(err, hintDisk)
+			return turnBack("the intent cannot be written: no drain is started")
 		}
 	}
 	stale := a.intent.Duty.DrainCalls == 0 && !a.proven()
@@ -72,6 +76,29 @@ func (a *Agent) proven() bool {
 	return !a.update.proof.IsZero() && time.Since(a.update.proof) < a.terms().ReassertInterval
 }
 
+// unwritable is an act that is not done because its note cannot be made. A
+// disk that stays full is not waited for: the host is out of service.
+func (a *Agent) unwritable(reason string, err error) Outcome {
+	err = hint.Wrap(err, hintDisk)
+	if a.update.diskless.IsZero() {
+		a.update.diskless = time.Now()
+	}
+	if time.Since(a.update.diskless) < diskPatience {
+		return a.again(reason, err)
+	}
+	a.err = err
+	return turnBack(reason)
+}
+
+// prove has a proof for the phase that is young enough to act on, an earlier
+// one if there is: trouble that lasts must not write the record again and again.
+func (a *Agent) prove(ctx context.Context, phase coordination.Phase) (Outcome, bool) {
+	if a.update.proofOf == phase && a.proven() {
+		return Outcome{}, true
+	}
+	return a.reassert(ctx, phase)
+}
+
 // reassert proves that the slot is still this host's and may be used, and
 // tells the fleet the phase. The proof counts from before the call. A table
 // that does not answer is asked again for a while; then the host turns back.
@@ -85,7 +112,7 @@ func (a *Agent) reassert(ctx context.Context, phase coordination.Phase) (Outcome
 	_, err := a.fleet.Apply(ctx, coordination.Reassert(d.Instance, d.Generation, phase, announced, a.limits, began))
 	switch {
 	case err == nil:
-		a.update.proof, a.update.tableless = began, time.Time{}
+		a.update.proof, a.update.proofOf, a.update.tableless = began, phase, time.Time{}
 		return Outcome{}, true
 	case coordination.Why(err) != "":
 		a.update.blameless = true
@@ -96,16 +123,16 @@ func (a *Agent) reassert(ctx context.Context, phase coordination.Phase) (Outcome
 	}
 	if time.Since(a.update.tableless) >= tablePatience {
 		a.err, a.update.blameless = err, true
-		return Outcome{Kind: Failed, Result: TurnedBack, Reason: "the lock table does not answer"}, false
+		return turnBack(recordFault(err, tableFault)), false
 	}
-	return a.again(recordTrouble(err), err), false
+	return a.again(recordFault(err, tableFault), err), false
 }
 
 // beginDrain sees the container instance DRAINING by our own call. It never
 // drains what someone else drained, nor drains again what someone set ACTIVE.
 func (a *Agent) beginDrain(ctx context.Context) (Outcome, bool) {
 	if time.Since(a.seen.lookedAt) > lookFreshness {
-		if err := a.look(ctx); err != nil {
+		if err := a.look(ctx, a.dutySelf()); err != nil {
 			return a.again("ECS does not describe the container instance", err), false
 		}
 	}
@@ -115,7 +142,7 @@ func (a *Agent) beginDrain(ctx context.Context) (Outcome, bool) {
 	case d.DrainCalls > 0 && status == "DRAINING":
 		return a.sawDraining(), true
 	case d.DrainCalls > 0 && d.DrainOpen == 0:
-		return Outcome{Kind: Failed, Result: TurnedBack, Reason: "someone set the container instance " + status}, false
+		return turnBack(notDraining(status)), false
 	}
 	if reason := a.notOurs(); reason != "" {
 		return Outcome{Kind: Failed, Result: TurnedBack, Reason: reason}, false
@@ -140,13 +167,13 @@ func (a *Agent) sawDraining() Outcome {
 // finds a call that may land at any time: it looks, and undoes.
 func (a *Agent) callDrain(ctx context.Context) (Outcome, bool) {
 	if err := a.note(func(d *Duty) { d.DrainCalls++; d.DrainOpen++ }); err != nil {
-		return a.again("the intent cannot be written: no drain is started", err), false
+		return a.unwritable("the intent cannot be written: no drain is started", err), false
 	}
 	a.seen.lookedAt = time.Time{} // what ECS said before is of no use now
 	err := a.ports.Node.Drain(ctx, Self{Cluster: a.intent.Duty.Fleet, ARN: a.intent.Duty.ARN})
 	switch {
 	case err == nil:
-		a.update.draining = true
+		a.update.draining, a.seen.lookedAt = true, time.Now()
 		a.noteAnyway(func(d *Duty) { d.DrainOpen-- })
 		return Outcome{}, true
 	case errors.Is(err, ErrUnanswered):
@@ -164,6 +191,9 @@ func (a *Agent) watchTasks(ctx context.Context) Outcome {
 	local, err := a.ports.Tasks.Local(ctx)
 	if err == nil && len(local) > 0 {
 		a.update.left = local
+		if o, ok := a.stillDraining(ctx); !ok {
+			return o
+		}
 		return a.attend(ctx, local)
 	}
 	left, remainErr := a.ports.Tasks.Remaining(ctx, a.dutySelf())
@@ -177,12 +207,35 @@ func (a *Agent) watchTasks(ctx context.Context) Outcome {
 	o := a.attend(ctx, left)
 	if o.Kind == Again && o.After == 0 {
 		a.update.looks++
-		o.After = min(time.Second<<min(a.update.looks, 4), localDown)
+		o.After = min(time.Second<<min(a.update.looks-1, 4), localDown)
 		if err != nil {
 			o.After = localDown
 		}
 	}
 	return o
+}
+
+// stillDraining looks now and then whether someone has taken the drain back:
+// the tasks that are left would never leave.
+func (a *Agent) stillDraining(ctx context.Context) (Outcome, bool) {
+	if time.Since(a.seen.lookedAt) < drainLook {
+		return Outcome{}, true
+	}
+	if err := a.look(ctx, a.dutySelf()); err != nil {
+		return a.again("ECS does not describe the container instance", err), false
+	}
+	if status := a.seen.instance.Status; status != "DRAINING" {
+		return turnBack(notDraining(status)), false
+	}
+	return Outcome{}, true
+}
+
+// notDraining says what became of the drain.
+func notDraining(status string) string {
+	if status == "" {
+		return "ECS does not know the container instance any more"
+	}
+	return "someone set the container instance " + status
 }
 
 // attend deals with tasks that do not leave by themselves: standalone ones,
@@ -215,15 +268,24 @@ func (a *Agent) classifyNew(ctx context.Context, left []Task) error {
 	if !unknown {
 		return nil
 	}
-	if _, err := a.classify(ctx); err != nil {
+	if _, err := a.classify(ctx, a.dutySelf()); err != nil {
 		return err
 	}
 	for _, t := range left {
 		if _, ok := a.seen.inventory[t.ARN]; !ok {
+			if leaving(t.Status) {
+				t.Kind = ""
+			}
 			a.seen.inventory[t.ARN] = t
 		}
 	}
 	return nil
+}
+
+// leaving tells of a lastStatus that only a task on its way out has.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-lifecycle-explanation.html
+func leaving(status string) bool {
+	return status == "DEACTIVATING" || status == "STOPPING" || status == "DEPROVISIONING"
 }
 
 func (a *Agent) stopTask(ctx context.Context, t Task) error {
@@ -248,7 +310,7 @@ func (a *Agent) drainExpired(o Outcome) Outcome {
 		a.log(State{}).Warn("the drain's time is over; going on over the tasks that stayed", slog.String(keyTasks, names))
 		return Outcome{Kind: Done}
 	}
-	reason := fmt.Sprintf("the drain took longer than %s", a.terms().DrainTimeout)
+	reason := fmt.Sprintf("the drain took longer than %s", configShort(a.terms().DrainTimeout))
 	if names != "" {
 		reason += "; still here: " + names
 	} else if o.Reason != "" {

@@ -70,7 +70,11 @@ func (a *Agent) gateBackOff(_ coordination.Record, release string) string {
 		return ""
 	}
 	tried := a.intent.Memory.Attempts[release]
-	return fmt.Sprintf("backing off until %s after %d attempts at %s", now.Add(wait).UTC().Format("2006-01-02 15:04Z"), tried.Count, release)
+	attempts := fmt.Sprintf("%d attempts", tried.Count)
+	if tried.Count == 1 {
+		attempts = "1 attempt"
+	}
+	return fmt.Sprintf("backing off until %s after %s at %s", now.Add(wait).UTC().Format("2006-01-02 15:04Z"), attempts, release)
 }
 
 func (a *Agent) gateHalt(_ context.Context, r coordination.Record) string {
@@ -148,22 +152,23 @@ func (a *Agent) gateDrain(ctx context.Context) string {
 }
 
 func (a *Agent) predict(ctx context.Context) (string, error) {
-	if err := a.look(ctx); err != nil {
+	if err := a.look(ctx, a.self); err != nil {
 		return "", err
 	}
 	if reason := a.notOurs(); reason != "" {
 		return reason, nil
 	}
-	inventory, err := a.classify(ctx)
+	a.seen.inventory = nil // who has been told to stop since is in no new one
+	inventory, err := a.classify(ctx, a.self)
 	if err != nil {
 		return "", err
 	}
 	return a.obstacle(inventory), nil
 }
 
-func (a *Agent) look(ctx context.Context) error {
+func (a *Agent) look(ctx context.Context, self Self) error {
 	began := time.Now()
-	instance, err := a.ports.Node.Look(ctx, a.self)
+	instance, err := a.ports.Node.Look(ctx, self)
 	if err != nil {
 		return err
 	}
@@ -187,8 +192,8 @@ func (a *Agent) notOurs() string {
 	}
 }
 
-func (a *Agent) classify(ctx context.Context) (Inventory, error) {
-	inventory, err := a.ports.Tasks.Classify(ctx, a.self)
+func (a *Agent) classify(ctx context.Context, self Self) (Inventory, error) {
+	inventory, err := a.ports.Tasks.Classify(ctx, self)
 	if err != nil {
 		return inventory, err
 	}

@@ -13,21 +13,25 @@ type pace struct {
 	deadline time.Duration // of the phase; 0: the phase has none of its own
 	announce time.Duration // length told to the fleet; 0: nothing is told
 	turn     time.Duration // longest that one turn may take
+	slowest  time.Duration // longest delay while something is not as it should be
 	expires  Phase         // phase at the deadline
 }
 
 // Margins that are announced over a phase's own deadline, and the patience
-// with a table that does not answer while nothing has been rebooted yet.
+// with a table that does not answer, or a disk that cannot be written, while
+// nothing has been rebooted yet.
 const (
 	announceMargin = 5 * time.Minute
 	grantedLength  = 5 * time.Minute
 	tablePatience  = time.Minute
+	diskPatience   = time.Minute
 	prepareLimit   = 30 * time.Minute // a download on a slow network
 	refreshLimit   = 2 * time.Minute
 	activateLimit  = time.Minute
 	undoLimit      = 30 * time.Second // disarm and deactivate, then restoring goes on
 	gateFreshness  = 5 * time.Minute  // an answer of ECS to the gates is used this long
 	gateDelay      = 3 * time.Minute  // a red gate is asked again after this
+	drainLook      = 2 * time.Minute  // how often ECS is asked whether the host still drains
 	lateDrain      = time.Minute      // a DRAINING call without answer may land this late
 	staleDelay     = time.Second      // a proof that has become too old is renewed after this
 	reaskAfter     = 10 * time.Second // a reboot request of unknown fate is repeated after this
@@ -36,6 +40,9 @@ const (
 	maxBoots       = 3                // boots since arming, then the host is sick
 	socketPatience = time.Minute      // a dead API socket ends the process after this
 	recheckDelay   = time.Minute      // when a check could not be finished
+	slowestTurn    = 15 * time.Second // between two turns of a phase in trouble
+	slowestReturn  = time.Minute      // the same while the host is put back in service
+	registerDelay  = time.Minute      // between two looks for a new registration
 )
 
 // paceOf is the table of paces under the settings and, where an update runs,
@@ -44,23 +51,23 @@ const (
 func paceOf(p Phase, c Config, t Terms) pace {
 	switch p {
 	case Starting:
-		return pace{delay: 5 * time.Second, jitter: 0.5, turn: time.Minute}
+		return pace{delay: 5 * time.Second, jitter: 0.5, turn: time.Minute, slowest: slowestTurn}
 	case Idle:
 		return pace{delay: c.CheckInterval, jitter: 0.1, turn: refreshLimit + time.Minute}
 	case Staging:
-		return pace{delay: 5 * time.Second, jitter: 0.2, deadline: 2 * prepareLimit, turn: prepareLimit + refreshLimit + time.Minute, expires: Idle}
+		return pace{delay: 5 * time.Second, jitter: 0.2, deadline: 2 * prepareLimit, turn: prepareLimit + refreshLimit + time.Minute, slowest: slowestTurn, expires: Idle}
 	case Waiting:
-		return pace{delay: c.Lock.PollMin, jitter: 0.2, turn: refreshLimit + 2*time.Minute}
+		return pace{delay: c.Lock.PollMin, jitter: 0.2, turn: refreshLimit + 2*time.Minute, slowest: slowestTurn}
 	case Draining:
-		return pace{delay: time.Second, deadline: t.DrainTimeout, announce: t.DrainTimeout + announceMargin, turn: 3 * time.Minute, expires: Restoring}
+		return pace{delay: 500 * time.Millisecond, deadline: t.DrainTimeout, announce: t.DrainTimeout + announceMargin, turn: 3 * time.Minute, slowest: slowestTurn, expires: Restoring}
 	case Rebooting:
-		return pace{delay: 2 * time.Second, deadline: t.RebootDeadline, announce: t.RebootAllowance, turn: 3 * time.Minute, expires: Restoring}
+		return pace{delay: 2 * time.Second, deadline: t.RebootDeadline, announce: t.RebootAllowance, turn: 3 * time.Minute, slowest: slowestTurn, expires: Restoring}
 	case Verifying:
-		return pace{delay: time.Second, deadline: t.VerifyTimeout, announce: t.VerifyTimeout + t.Soak + announceMargin, turn: time.Minute, expires: Sick}
+		return pace{delay: time.Second, deadline: t.VerifyTimeout, announce: t.VerifyTimeout + t.Soak + announceMargin, turn: time.Minute, slowest: slowestTurn, expires: Sick}
 	case Sick:
 		return pace{delay: time.Minute, jitter: 0.2, announce: announceMargin, turn: time.Minute}
 	default: // Restoring
-		return pace{delay: 2 * time.Second, jitter: 0.2, turn: 3 * time.Minute}
+		return pace{delay: 2 * time.Second, jitter: 0.2, turn: 3 * time.Minute, slowest: slowestReturn}
 	}
 }
 

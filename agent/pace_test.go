@@ -15,7 +15,7 @@ func TestPaceDefaults(t *testing.T) {
 		Idle:      {time.Hour, 0, 0},
 		Staging:   {5 * time.Second, time.Hour, 0},
 		Waiting:   {5 * time.Second, 0, 0},
-		Draining:  {time.Second, 25 * m, 30 * m},
+		Draining:  {500 * time.Millisecond, 25 * m, 30 * m},
 		Rebooting: {2 * time.Second, 10 * m, 20 * m},
 		Verifying: {time.Second, 15 * m, 20 * m},
 		Sick:      {m, 0, 5 * m},

@@ -12,6 +12,12 @@ import (
 // queue is the turn of a waiting host: read the record, ask the gates, and
 // only when all of them are green and a slot is free write for it.
 func (a *Agent) queue(ctx context.Context, s State) Outcome {
+	// Nothing could be activated through a dead socket.
+	if err := a.learnRunning(ctx); err != nil {
+		o := a.again("the Bottlerocket API does not answer", socketHint(err))
+		o.After = 10 * time.Second
+		return o
+	}
 	if o, ok := a.stillChosen(ctx, s.Target); !ok {
 		return o
 	}

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/drydock-ecs/drydock/apiclientx"
 	"github.com/drydock-ecs/drydock/coordination"
+	"github.com/drydock-ecs/drydock/internal/hint"
 )
 
 // reboot activates the release and asks for the reboot, once; then it waits to
@@ -19,7 +21,7 @@ func (a *Agent) reboot(ctx context.Context) Outcome {
 	if a.elapsed() >= a.terms().RebootDeadline {
 		return Outcome{Kind: Failed, Result: TurnedBack, Reason: "the release could not be activated in time"}
 	}
-	if o, ok := a.reassert(ctx, coordination.Rebooting); !ok {
+	if o, ok := a.prove(ctx, coordination.Rebooting); !ok {
 		return o
 	}
 	if o, ok := a.lastLook(ctx); !ok {
@@ -50,12 +52,12 @@ func (a *Agent) lastLook(ctx context.Context) (Outcome, bool) {
 	if err != nil {
 		return a.again("the local ECS agent does not list its tasks", err), false
 	}
-	if err := a.look(ctx); err != nil {
+	if err := a.look(ctx, a.dutySelf()); err != nil {
 		return a.again("ECS does not describe the container instance", err), false
 	}
 	switch i := a.seen.instance; {
 	case i.Status != "DRAINING":
-		return turnBack("someone set the container instance " + i.Status), false
+		return turnBack(notDraining(i.Status)), false
 	case !a.update.forced && (len(local) > 0 || i.Tasks > 0):
 		return turnBack(fmt.Sprintf("%d tasks have come back", max(len(local), i.Tasks))), false
 	case !a.proven():
@@ -73,7 +75,7 @@ func turnBack(reason string) Outcome {
 // back here, or in a new boot that is then verified or judged interrupted.
 func (a *Agent) activate(ctx context.Context) (Outcome, bool) {
 	if err := a.note(func(d *Duty) { d.Activating = true }); err != nil {
-		return a.again("the intent cannot be written: nothing is activated", err), false
+		return a.unwritable("the intent cannot be written: nothing is activated", err), false
 	}
 	ctx, cancel := context.WithTimeout(ctx, activateLimit)
 	defer cancel()
@@ -113,14 +115,23 @@ func definite(err error) bool {
 func (a *Agent) request(ctx context.Context) Outcome {
 	now := a.uptime()
 	if err := a.note(func(d *Duty) { d.Armed, d.ArmedUptime, d.Asks = true, now, d.Asks+1 }); err != nil {
-		return a.again("the intent cannot be written: no reboot is requested", err)
+		return a.unwritable("the intent cannot be written: no reboot is requested", err)
 	}
 	a.update.asked, a.update.refusedAt = true, time.Time{}
 	if err := a.heard(a.ports.Host.Reboot(ctx)); err != nil {
 		a.update.refusedAt = time.Now()
-		return a.again("the reboot request was not accepted", socketHint(err))
+		return a.again(notAccepted, rebootHint(err))
 	}
 	return Outcome{Kind: Again}
+}
+
+// rebootHint tells what to do about a request that was refused: the API asks
+// the inhibitors first.
+func rebootHint(err error) error {
+	if h := socketHint(err); hint.Of(h) != "" {
+		return h
+	}
+	return hint.Wrap(err, "see what blocks reboots with `systemd-inhibit --list` on the host")
 }
 
 // awaitReboot waits for the reboot until the request's deadline. A request can
@@ -129,14 +140,22 @@ func (a *Agent) request(ctx context.Context) Outcome {
 func (a *Agent) awaitReboot(ctx context.Context) Outcome {
 	d := a.intent.Duty
 	age := a.uptime() - d.ArmedUptime
+	reason := ""
+	if !a.update.refusedAt.IsZero() {
+		reason = notAccepted
+	}
 	if age >= d.Terms.RebootDeadline {
-		return Outcome{Kind: Expired, Result: NotRebooted, Reason: fmt.Sprintf("no reboot came within %s of the request", d.Terms.RebootDeadline)}
+		return Outcome{Kind: Expired, Result: NotRebooted,
+			Reason: cmp.Or(reason, fmt.Sprintf("no reboot came within %s of the request", configShort(d.Terms.RebootDeadline)))}
 	}
 	if a.mayAskAgain(age) {
 		return a.askAgain(ctx)
 	}
-	return Outcome{Kind: Again}
+	return Outcome{Kind: Again, Reason: reason}
 }
+
+// notAccepted is said of a reboot request that the API has refused.
+const notAccepted = "the reboot request was not accepted"
 
 // mayAskAgain: the request was refused, or an earlier process died around it.
 // Every request moves the deadline, so their number is bounded.
@@ -153,7 +172,7 @@ func (a *Agent) mayAskAgain(age time.Duration) bool {
 // they do not hold the host cannot turn back yet, because the earlier request
 // may be alive: it waits for the deadline.
 func (a *Agent) askAgain(ctx context.Context) Outcome {
-	o, ok := a.reassert(ctx, coordination.Rebooting)
+	o, ok := a.prove(ctx, coordination.Rebooting)
 	if ok {
 		o, ok = a.lastLook(ctx)
 	}
@@ -164,7 +183,7 @@ func (a *Agent) askAgain(ctx context.Context) Outcome {
 		}
 	}
 	if ok {
-		return a.request(ctx)
+		o = a.request(ctx)
 	}
 	if o.Kind == Failed {
 		a.update.asked, a.update.refusedAt = true, time.Time{}

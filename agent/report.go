@@ -1,9 +1,11 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"maps"
+	"sync/atomic"
 	"time"
 
 	"github.com/drydock-ecs/drydock/coordination"
@@ -25,8 +27,12 @@ type told struct {
 	took       time.Duration
 }
 
-// rowLife is the longest time between two writes of an unchanged row.
-const rowLife = 24 * time.Hour
+// rowLife is the longest time between two writes of an unchanged row, rowRetry
+// the shortest after one that failed.
+const (
+	rowLife  = 24 * time.Hour
+	rowRetry = time.Minute
+)
 
 // publish shows the state to the service manager and, when it changed, to the
 // fleet. It never waits for the table.
@@ -41,22 +47,39 @@ func (a *Agent) publish(s State) {
 	}
 	row := coordination.HostRow{
 		Host: a.identity.Instance, Version: a.running, Offered: a.offered, Phase: s.Phase.String(), Since: a.told.since,
-		Reason: s.Reason, Generation: a.generation(), Zone: a.identity.Zone, ARN: a.self.ARN, Waves: a.waves, Agent: a.version,
+		Reason: cmp.Or(s.Reason, a.rest(s.Phase)), Generation: a.generation(), Zone: a.identity.Zone, ARN: a.self.ARN, Waves: a.waves, Agent: a.version,
 	}
 	if s.Target != "" {
 		row.Offered = s.Target
 	}
-	if sameRow(row, a.told.row) && now.Sub(a.told.row.Written) < rowLife {
+	life := rowLife
+	if a.outbox.rowLost.Load() {
+		life = rowRetry
+	}
+	if sameRow(row, a.told.row) && now.Sub(a.told.row.Written) < life {
 		return
 	}
 	row.Written = now
 	a.told.row = row
-	fleet, log := a.fleet, a.log(s)
+	fleet, log, lost := a.fleet, a.log(s), &a.outbox.rowLost
 	a.outbox.row(func(ctx context.Context) {
-		if err := fleet.PutHost(ctx, row); err != nil {
+		err := fleet.PutHost(ctx, row)
+		if lost.Store(err != nil); err != nil {
 			log.Debug("host row not written", slog.Any(keyError, err))
 		}
 	})
+}
+
+// rest is why an idle host that nothing keeps from updating does not update.
+func (a *Agent) rest(p Phase) string {
+	switch {
+	case p != Idle:
+		return ""
+	case a.refreshed.IsZero():
+		return "not checked since the agent started"
+	default:
+		return "no newer release is offered"
+	}
 }
 
 func sameRow(a, b coordination.HostRow) bool {
@@ -116,8 +139,9 @@ func (a *Agent) feedWatchdog(ctx context.Context) error {
 // outbox carries what is written for eyes only, so that the loop never waits
 // for it. Of two rows that wait, the newer stays.
 type outbox struct {
-	rows  chan func(context.Context)
-	notes chan func(context.Context)
+	rows    chan func(context.Context)
+	notes   chan func(context.Context)
+	rowLost atomic.Bool // the last row was not written
 }
 
 const outboxLimit = 15 * time.Second

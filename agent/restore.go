@@ -12,8 +12,12 @@ import (
 	"github.com/drydock-ecs/drydock/internal/hint"
 )
 
-// longestReturn is the longest delay between two tries to return the slot.
-const longestReturn = time.Minute
+const (
+	// longestReturn is the longest delay between two tries to return the slot.
+	longestReturn = time.Minute
+	// soakStep is the longest single wait of a soak.
+	soakStep = time.Minute
+)
 
 // restore puts the host back in service and then gives the slot back. Every
 // step is done again by the next process if this one dies in it; none but the
@@ -32,7 +36,9 @@ func (a *Agent) restore(ctx context.Context, s State) Outcome {
 		return o
 	}
 	if err := a.endDuty(); err != nil {
-		return a.again("in service; the intent file cannot be written", hint.Wrap(err, "free space or replace the data volume"))
+		o := a.again(unwritten, hint.Wrap(err, hintDisk))
+		o.After = longestReturn
+		return o
 	}
 	return Outcome{Kind: Done}
 }
@@ -45,16 +51,38 @@ func (a *Agent) undo(ctx context.Context, s State) (Outcome, bool) {
 		a.noteAnyway(func(d *Duty) { d.Outcome = s.Result })
 	}
 	a.disarm(ctx)
+	if ctx.Err() != nil {
+		return Outcome{}, false // told to end: the next process undoes it
+	}
 	if o, ok := a.backInService(ctx); !ok {
 		return o, false
 	}
 	if o, ok := a.lateDrainLook(ctx); !ok {
 		return o, false
 	}
-	// From here on ECS is not touched again: an operator's later drain stays.
-	a.noteAnyway(func(d *Duty) { d.Restored = true })
+	return a.noteRestored()
+}
+
+// noteRestored makes it durable that ECS is not touched again: an operator's
+// later drain stays. A file that cannot be written is tried for a while, as
+// the host is in service already; then the slot goes back without the note.
+// A process that dies before it undoes again what is undone already, and in
+// that moment takes a drain by someone else for its own.
+func (a *Agent) noteRestored() (Outcome, bool) {
+	restored := func(d *Duty) { d.Restored = true }
+	err := a.note(restored)
+	if err == nil {
+		return Outcome{}, true
+	}
+	if !a.update.activated.IsZero() && time.Since(a.update.activated) < lateDrain+undoLimit {
+		return a.again(unwritten, hint.Wrap(err, hintDisk)), false
+	}
+	a.noteAnyway(restored)
 	return Outcome{}, true
 }
+
+// unwritten is why a host that is back in service does not go on.
+const unwritten = "in service; the intent file cannot be written"
 
 // disarm takes the arming and the activation back, in the order reverse to
 // that in which they were made. An API that does not answer within the limit
@@ -68,7 +96,11 @@ func (a *Agent) disarm(ctx context.Context) {
 		return
 	}
 	if a.intent.Duty.Boot == a.boot {
-		if err := a.deactivate(ctx); err != nil {
+		err := a.deactivate(ctx)
+		if ctx.Err() != nil {
+			return // it stays noted as activated
+		}
+		if err != nil {
 			a.log(State{}).Warn("the release stays activated: the next reboot of any cause will boot it",
 				slog.Any(keyError, err), slog.String(keyHint, "run apiclient update cancel on the host"))
 		}
@@ -87,7 +119,7 @@ func (a *Agent) deactivate(ctx context.Context) error {
 		if a.heard(err) == nil || errors.Is(err, apiclientx.ErrUninitialized) {
 			return nil
 		}
-		if sleepErr := sleep(ctx, 5*time.Second); sleepErr != nil {
+		if sleepErr := sleep(ctx, 5*time.Second); sleepErr != nil || ctx.Err() != nil {
 			return fmt.Errorf("deactivate the release: %w", err)
 		}
 	}
@@ -100,7 +132,13 @@ func (a *Agent) backInService(ctx context.Context) (Outcome, bool) {
 	if d.DrainCalls == 0 || !a.update.activated.IsZero() {
 		return Outcome{}, true
 	}
-	if err := a.learnSelf(ctx); err == nil && (a.self.ARN != d.ARN && d.ARN != "") {
+	err := a.learnSelf(ctx)
+	if err != nil && a.uptime() < min(quietBoot, a.terms().VerifyTimeout/2) {
+		// A host that has just booted gets tasks only once its ECS agent is
+		// there, so nothing is lost by waiting for it a little.
+		return Outcome{Kind: Again, After: time.Second}, false
+	}
+	if err == nil && a.self.ARN != d.ARN && d.ARN != "" {
 		a.log(State{}).Warn("the host has registered anew: there is nothing of ours to undo", slog.String("arn", a.self.ARN))
 		a.update.activated = time.Now()
 		return Outcome{}, true
@@ -149,7 +187,7 @@ func (a *Agent) judgeActive(i Instance) (Outcome, bool) {
 // registration may be on its way; if none comes there is nothing to undo.
 func (a *Agent) unregistered(i Instance) (Outcome, bool) {
 	if a.elapsed() < a.terms().VerifyTimeout {
-		return Outcome{Kind: Again, Reason: "the container instance is not registered", After: 10 * time.Second}, false
+		return Outcome{Kind: Again, Reason: "the container instance is not registered", After: registerDelay}, false
 	}
 	a.log(State{}).Error("the host is in no cluster: its slot is returned, nothing else can be done",
 		slog.String("status", i.Status), slog.String(keyHint, "register the host again or replace it"))
@@ -191,7 +229,7 @@ func (a *Agent) soak(ctx context.Context) (Outcome, bool) {
 		a.update.activated = time.Now() // an earlier process restored the host: the soak begins anew
 	}
 	if left := d.Terms.Soak - time.Since(a.update.activated); left > 0 {
-		return Outcome{Kind: Again, Reason: "soaking", After: left}, false
+		return Outcome{Kind: Again, Reason: "soaking", After: min(left, soakStep)}, false // no jitter on all of it
 	}
 	if reason := a.ill(ctx); reason != "" && a.err == nil {
 		a.noteAnyway(func(d *Duty) { d.Outcome = Unhealthy })
@@ -213,7 +251,8 @@ func (a *Agent) returnSlot(ctx context.Context) (Outcome, bool) {
 	}
 	if _, err := a.fleet.Apply(ctx, coordination.Return(d.Instance, d.Generation, report, time.Now())); err != nil {
 		a.update.returns++
-		o := a.again("in service; the slot cannot be returned yet", hint.Wrap(err, hintOr(err, "the lock table must answer again; nothing on this host is missing")))
+		o := a.again("in service; the slot cannot be returned yet: "+recordFault(err, tableFault),
+			hint.Wrap(err, hintOr(err, "the lock record must be usable again; nothing on this host is missing")))
 		o.After = min(time.Second<<min(a.update.returns, 6), longestReturn)
 		return o, false
 	}

@@ -69,7 +69,7 @@ func resumeNewBoot(d Duty, f Facts) Outcome {
 	case !d.Activating:
 		return resumed(Restoring, d, TurnedBack, "the host was rebooted before the release was activated")
 	case f.Running != "" && f.Running == d.From: // unknown is no proof of anything
-		return resumed(Restoring, d, judgeReturn(d), "")
+		return resumed(Restoring, d, judgeReturn(d), "the host runs "+d.From+" again")
 	default:
 		return resumed(Verifying, d, "", "")
 	}

@@ -28,12 +28,15 @@ func (a *Agent) start(ctx context.Context) Outcome {
 		}
 	}
 	a.learnSelf(ctx)
-	f := a.facts(ctx)
+	f, trouble := a.facts(ctx)
 	if f.HasDuty {
 		a.learnRunning(ctx)
 		f.Running = a.running
 	}
 	o := Resume(f)
+	if o.Kind == Resumed && o.To == Idle {
+		o.Reason = trouble
+	}
 	if o.Kind == Resumed && a.newer && o.To != Idle {
 		o = a.undoNewer(f, o)
 	}
@@ -125,24 +128,27 @@ func (in Intent) foreign(instance string) bool {
 }
 
 // facts gathers what Resume needs. The record is asked only where there is no
-// duty: a duty says more than the record.
-func (a *Agent) facts(ctx context.Context) Facts {
-	f := Facts{Boot: a.boot, Memoryless: a.memoryless, Running: a.running}
+// duty: a duty says more than the record. The trouble is why nothing will be
+// started on a host that has nothing to undo.
+func (a *Agent) facts(ctx context.Context) (f Facts, trouble string) {
+	f = Facts{Boot: a.boot, Memoryless: a.memoryless, Running: a.running}
 	if d := a.intent.Duty; d != nil {
 		a.openFleet(d.Table, d.Fleet)
 		f.Duty, f.HasDuty = *d, true
-		return f
+		return f, ""
 	}
 	r, err := a.lookRecord(ctx)
 	if err != nil {
 		a.err = err
-		return f
+		return f, recordTrouble(err)
 	}
 	f.RecordRead = true
 	h, ok := r.Holder(a.identity.Instance)
 	if !ok {
-		a.err = a.beginMemory()
-		return f
+		if a.err = a.beginMemory(); a.err != nil {
+			trouble = intentTrouble
+		}
+		return f, trouble
 	}
 	d := adopt(h, a.fleetKey[1], a.fleetKey[0], Boot{ID: a.boot, Uptime: a.uptime()}, a.terms())
 	a.ports.Log.Warn("the lock record shows a slot of this host that its intent file knows nothing of; it is undone and returned",
@@ -155,8 +161,11 @@ func (a *Agent) facts(ctx context.Context) Facts {
 		a.err, a.intent = err, next
 	}
 	f.Duty, f.HasDuty = d, true
-	return f
+	return f, ""
 }
+
+// intentTrouble is why a host without a file that it can write starts nothing.
+const intentTrouble = "the intent file cannot be written: nothing is started"
 
 // beginMemory writes an empty intent on a host that has none, so that the next
 // start knows that there is nothing to undo.
@@ -165,7 +174,7 @@ func (a *Agent) beginMemory() error {
 		return nil
 	}
 	if err := a.save(a.intent); err != nil {
-		return fmt.Errorf("begin the intent file: %w", err)
+		return hint.Wrap(fmt.Errorf("begin the intent file: %w", err), hintDisk)
 	}
 	return nil
 }
@@ -268,7 +277,7 @@ func (a *Agent) save(in Intent) error {
 	if err := a.ports.Intent.Save(data); err != nil {
 		return fmt.Errorf("save the intent: %w", err)
 	}
-	a.intent, a.memoryless = in, false
+	a.intent, a.memoryless, a.update.diskless = in, false, time.Time{}
 	return nil
 }
 
@@ -291,7 +300,7 @@ func (a *Agent) noteAnyway(change func(*Duty)) {
 	next := a.intent
 	next.Duty = &d
 	if err := a.save(next); err != nil {
-		a.err = hint.Wrap(err, "free space or replace the data volume")
+		a.err = hint.Wrap(err, hintDisk)
 		a.intent = next
 	}
 }

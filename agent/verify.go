@@ -67,7 +67,7 @@ func (a *Agent) ill(ctx context.Context) string {
 		a.err = err
 		return "the ECS agent has not registered since the boot"
 	}
-	if err := a.look(ctx); err != nil {
+	if err := a.look(ctx, a.self); err != nil {
 		a.err = err
 		return "ECS does not describe the container instance"
 	}

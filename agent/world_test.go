@@ -49,10 +49,10 @@ type options struct {
 	services []ecstest.Service
 	settings func(*agent.Config)
 	watchdog time.Duration
-	noRecord bool                             // there is no lock record
-	prepare  func(w *world)                   // before the agent starts
-	intent   string                           // the intent file as the agent finds it
-	cluster  func(*agent.Ports, *agent.Agent) // unused
+	noRecord bool           // there is no lock record
+	nameless bool           // the host's own settings do not name the cluster
+	prepare  func(w *world) // before the agent starts
+	intent   string         // the intent file as the agent finds it
 }
 
 // world is one host with its agent and everything that it talks to, in virtual
@@ -65,19 +65,17 @@ type world struct {
 	api     *apitest.Host
 	ended   chan struct{} // closed when the world ends: calls that hang go on
 
-	mu       sync.Mutex
-	lines    []string
-	records  []logged
-	notices  []notice
-	hooks    map[string][]func(*process) error
-	quiet    bool // nothing is written to the transcript
-	intent   []byte
-	damaged  bool
-	aside    int
-	identity error
-	leaving  string
-	leaveErr error
-	claim    *process
+	mu      sync.Mutex
+	lines   []string
+	records []logged
+	notices []notice
+	hooks   map[string][]func(*process) error
+	quiet   bool // nothing is written to the transcript
+	intent  []byte
+	damaged bool
+	aside   int
+	leaving string
+	claim   *process
 
 	up       bool
 	boots    int
@@ -151,7 +149,7 @@ func (w *world) settle() {
 	}
 	services := w.options.services
 	if services == nil {
-		services = []ecstest.Service{{Name: "web", Desired: 2, Limits: &ecstest.Limits{Minimum: 50, Maximum: 200}}, {Name: "logs", Daemon: true}}
+		services = []ecstest.Service{{Name: "web", Desired: 2, Limits: &ecstest.Limits{Minimum: 50, Maximum: 200}}, {Name: "logs", Daemon: true, Life: &ecstest.Life{Pending: time.Second, Stopping: 5 * time.Second}}}
 	}
 	for _, s := range services {
 		w.cluster.AddService(s)
@@ -220,7 +218,7 @@ func (w *world) Write(line []byte) (int, error) {
 // to read.
 var (
 	variable = regexp.MustCompile(`took=\S+`)
-	moments  = regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\dZ`)
+	minutes  = regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\dZ`)
 	arns     = regexp.MustCompile(`arn:aws:ecs:[^ "]*:(cluster|container-instance|task)/[a-z]*/?`)
 	numbers  = regexp.MustCompile(`[0-9a-f]{32}`)
 )
@@ -232,7 +230,7 @@ func (w *world) transcript() string {
 	text := strings.Join(w.lines, "\n") + "\n"
 	text = strings.ReplaceAll(text, " host="+mine, "")
 	text = variable.ReplaceAllString(text, "took=…")
-	text = moments.ReplaceAllString(text, "<time>")
+	text = minutes.ReplaceAllString(text, "<time>")
 	text = arns.ReplaceAllString(text, "")
 	names := make(map[string]string)
 	return numbers.ReplaceAllStringFunc(text, func(number string) string {
@@ -258,6 +256,27 @@ func (w *world) until(what string, limit time.Duration, holds func() bool) {
 			w.Fatalf("after %s, still not %s", limit, what)
 		}
 	}
+}
+
+// delay is what something in the way takes: an act's hook may use it.
+func delay(d time.Duration) { time.Sleep(d) }
+
+// moment is when something happened for the first time.
+type moment struct{ nanos atomic.Int64 }
+
+// hit is the moment; it says whether it is the first.
+func (m *moment) hit() bool { return m.nanos.CompareAndSwap(0, time.Now().UnixNano()) }
+
+// is tells whether it has come.
+func (m *moment) is() bool { return m.nanos.Load() != 0 }
+
+// at is when it came.
+func (m *moment) at() time.Time { return time.Unix(0, m.nanos.Load()) }
+
+// untilIs lets time pass until the moment comes.
+func (w *world) untilIs(m *moment, what string) {
+	w.Helper()
+	w.until(what, 2*time.Hour, m.is)
 }
 
 // untilPhase waits for a phase that lasts a while.
@@ -444,6 +463,11 @@ func (w *world) cutTable(off bool) {
 func (w *world) start() *process {
 	w.startAgent(0)
 	synctest.Wait()
+	return w.current()
+}
+
+// current is the latest process.
+func (w *world) current() *process {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.process
@@ -536,17 +560,22 @@ func (p *process) die() {
 	}
 }
 
-// stop is SIGTERM. It returns what Run returned and how long that took.
-func (p *process) stop(limit time.Duration) (error, time.Duration) {
+// stopLimit is how long the agent may take to end. Its runtime kills it after
+// 20 s.
+const stopLimit = 5 * time.Second
+
+// stop is SIGTERM.
+func (p *process) stop() {
 	p.Helper()
-	began := time.Now()
 	p.cancel()
 	select {
 	case <-p.over:
-	case <-time.After(limit):
-		p.Fatalf("Run has not returned %s after its context ended", limit)
+	case <-time.After(stopLimit):
+		p.Fatalf("Run has not returned %s after its context ended", stopLimit)
 	}
-	return p.err, time.Since(began)
+	if p.err != nil {
+		p.Errorf("Run returned %v", p.err)
+	}
 }
 
 func (p *process) run() {
@@ -579,12 +608,20 @@ func (p *process) ports() agent.Ports {
 		Fleet: func(_, fleet string) agent.Fleet {
 			return &coordination.Fleet{ARN: fleet, Store: storePort{p, p.memory.As(mine)}, Rows: rowsPort{p, p.memory.As(mine)}}
 		},
-		Cluster:  func(context.Context) (string, error) { return "demo", nil },
+		Cluster:  p.clusterName,
 		Waves:    func(context.Context) (map[string]string, error) { return map[string]string{"seed": "7"}, nil },
 		Notify:   p.notify,
 		Watchdog: p.options.watchdog,
 		Log:      slog.New(slog.NewMultiHandler(journal.New(p.world, journal.Options{}).Handler(), recorder{p, nil})),
 	}
+}
+
+// clusterName is what the host's own settings say.
+func (p *process) clusterName(context.Context) (string, error) {
+	if p.options.nameless {
+		return "", errors.New("settings.ecs.cluster is not set")
+	}
+	return "demo", nil
 }
 
 // notify is the service manager.
@@ -662,6 +699,7 @@ func (h hostPort) OS(ctx context.Context) (apiclientx.OS, error) {
 	if err := h.act("api:os"); err != nil {
 		return apiclientx.OS{}, err
 	}
+	time.Sleep(time.Millisecond) // so that what waits in the outbox goes first
 	return h.client.OS(ctx)
 }
 
@@ -902,9 +940,7 @@ func (i intentPort) Load() ([]byte, error) {
 }
 
 func (i intentPort) Save(data []byte) error {
-	i.mu.Lock()
-	before := i.intent
-	i.mu.Unlock()
+	before := i.file()
 	err := i.act("intent:save")
 	if err == nil {
 		err = i.act("intent:" + intentWrite(before, data))
@@ -937,12 +973,15 @@ func (w *world) loseIntent(damage bool) {
 	}
 }
 
-// duty is the duty in the intent file; nil without one.
-func (w *world) duty() *agent.Duty {
+// file is the intent file.
+func (w *world) file() []byte {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return dutyOf(w.intent)
+	return w.intent
 }
+
+// duty is the duty in the intent file; nil without one.
+func (w *world) duty() *agent.Duty { return dutyOf(w.file()) }
 
 func dutyOf(intent []byte) *agent.Duty {
 	var in struct {

@@ -190,10 +190,11 @@ func (j *judge) atTheEnd() {
 	j.goal(r)
 }
 
-// goal: where nothing failed for good, the whole fleet runs the release.
+// goal: where nothing failed for good and nothing makes the hosts back off for
+// hours, the whole fleet runs the release.
 func (j *judge) goal(r coordination.Record) {
 	o := j.w.Options
-	if o.Fate != apitest.BootsWell || o.Sick || len(r.Failures) > 0 || o.Operators || o.Jobs {
+	if o.Fate != apitest.BootsWell || o.Sick || len(r.Failures) > 0 || o.Operators || o.Jobs || o.Resets || o.Faults > 0.1 {
 		return
 	}
 	for _, h := range j.w.Hosts {
