@@ -63,7 +63,7 @@ type Agent struct {
 // lost: what must not be lost is in the duty.
 type update struct {
 	generation int64              // of the slot granted, while it is not in a duty yet; 0: none
-	proof      time.Time          // when the latest re-assert was begun; zero: never
+	proof      time.Duration      // uptime at which the latest re-assert was begun, time asleep counted; 0: never
 	proofOf    coordination.Phase // what it was for
 	tableless  time.Time          // the table does not answer since; zero: it does
 	diskless   time.Time          // the intent cannot be written since; zero: it can
@@ -75,11 +75,11 @@ type update struct {
 	asked      bool      // this process requested the reboot
 	refusedAt  time.Time // the API refused the latest request; zero: it did not
 
-	published  bool      // the failure of a sick host stands in the record
-	madeActive bool      // ECS accepted our ACTIVE
-	activated  time.Time // ECS showed the host ACTIVE and connected
-	returns    int       // tries to return the slot
-	blameless  bool      // the fleet stopped the update: the attempt is given back
+	published bool      // the failure of a sick host stands in the record
+	missing   time.Time // ECS knows no such instance, in every answer since; zero: it does
+	activated time.Time // ECS showed the host ACTIVE and connected
+	returns   int       // tries to return the slot
+	blameless bool      // the fleet stopped the update: the attempt is given back
 }
 
 // stopwatch measures a phase in uptime.
@@ -346,7 +346,7 @@ func (a *Agent) tellTrouble(s State) {
 	if h := hint.Of(a.err); h != "" {
 		attrs = append(attrs, slog.String(keyHint, h))
 	}
-	a.log(s).Warn(cmp.Or(s.Reason, "trouble"), attrs...)
+	a.log(s).Warn(cmp.Or(s.Reason, "an act went wrong"), attrs...)
 }
 
 // log is the agent's logger with what identifies the host and its update.

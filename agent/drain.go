@@ -34,8 +34,7 @@ func (a *Agent) drain(ctx context.Context, s State) Outcome {
 			return turnBack("the intent cannot be written: no drain is started")
 		}
 	}
-	stale := a.intent.Duty.DrainCalls == 0 && !a.proven()
-	if a.update.proof.IsZero() || stale {
+	if a.update.proof == 0 || !a.update.draining && !a.proven() {
 		if o, ok := a.reassert(ctx, coordination.Draining); !ok {
 			return o
 		}
@@ -73,7 +72,7 @@ func (a *Agent) takeDuty(target string) error {
 
 // proven says whether the latest re-assert is young enough to act on.
 func (a *Agent) proven() bool {
-	return !a.update.proof.IsZero() && time.Since(a.update.proof) < a.terms().ReassertInterval
+	return a.update.proof > 0 && a.uptime()-a.update.proof < a.terms().ReassertInterval
 }
 
 // unwritable is an act that is not done because its note cannot be made. A
@@ -108,11 +107,11 @@ func (a *Agent) reassert(ctx context.Context, phase coordination.Phase) (Outcome
 	if phase == coordination.Rebooting {
 		announced = paceOf(Rebooting, a.config, d.Terms).announce
 	}
-	began := time.Now()
+	began, uptime := time.Now(), a.uptime()
 	_, err := a.fleet.Apply(ctx, coordination.Reassert(d.Instance, d.Generation, phase, announced, a.limits, began))
 	switch {
 	case err == nil:
-		a.update.proof, a.update.proofOf, a.update.tableless = began, phase, time.Time{}
+		a.update.proof, a.update.proofOf, a.update.tableless = uptime, phase, time.Time{}
 		return Outcome{}, true
 	case coordination.Why(err) != "":
 		a.update.blameless = true
@@ -292,6 +291,15 @@ func (a *Agent) stopTask(ctx context.Context, t Task) error {
 	if a.update.stopped[t.ARN] {
 		return nil
 	}
+	if time.Since(a.seen.lookedAt) > lookFreshness {
+		if err := a.look(ctx, a.dutySelf()); err != nil {
+			return err
+		}
+	}
+	if a.seen.instance.Status == "ACTIVE" {
+		a.seen.lookedAt = time.Time{} // the next turn sees it, and turns back
+		return nil
+	}
 	if err := a.ports.Tasks.Stop(ctx, a.dutySelf(), t); err != nil {
 		return err
 	}
@@ -305,7 +313,9 @@ func (a *Agent) stopTask(ctx context.Context, t Task) error {
 // drainExpired is the policy's answer to tasks that did not leave in time.
 func (a *Agent) drainExpired(o Outcome) Outcome {
 	names := taskNames(a.update.left, a.seen.inventory)
-	if a.terms().Force && a.update.draining {
+	// Only what this very turn has listed and classified is gone over: an agent
+	// that cannot see does not know what it would kill.
+	if a.terms().Force && a.update.draining && o.Reason == "" && a.err == nil {
 		a.update.forced = true
 		a.log(State{}).Warn("the drain's time is over; going on over the tasks that stayed", slog.String(keyTasks, names))
 		return Outcome{Kind: Done}

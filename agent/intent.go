@@ -48,10 +48,11 @@ type Duty struct {
 	Armed      bool `json:"armed"`       // a reboot was or will be requested
 	// ArmedUptime is the uptime of the latest reboot request, in nanoseconds.
 	ArmedUptime time.Duration `json:"armed_uptime"`
-	Asks        int           `json:"asks"`     // reboot requests so far
-	Outcome     Result        `json:"outcome"`  // "" while open; durable before anything is disarmed
-	Restored    bool          `json:"restored"` // ECS is not touched again; only the slot is owed
-	Adopted     bool          `json:"adopted"`  // made from the holder entry: only ever undone
+	Asks        int           `json:"asks"`        // reboot requests so far
+	Outcome     Result        `json:"outcome"`     // "" while open; durable before anything is disarmed
+	MadeActive  bool          `json:"made_active"` // ECS accepted our ACTIVE: a later drain is someone else's
+	Restored    bool          `json:"restored"`    // ECS is not touched again; only the slot is owed
+	Adopted     bool          `json:"adopted"`     // made from the holder entry: only ever undone
 
 	Seen  string `json:"seen"`  // latest boot id after Boot in which an agent looked at the host
 	Boots int    `json:"boots"` // boots seen since it was armed

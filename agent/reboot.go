@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/drydock-ecs/drydock/apiclientx"
@@ -58,12 +59,24 @@ func (a *Agent) lastLook(ctx context.Context) (Outcome, bool) {
 	switch i := a.seen.instance; {
 	case i.Status != "DRAINING":
 		return turnBack(notDraining(i.Status)), false
+	case a.update.forced && !a.stayed(local):
+		return turnBack("a task has come that was not there when the drain's time was over"), false
 	case !a.update.forced && (len(local) > 0 || i.Tasks > 0):
 		return turnBack(fmt.Sprintf("%d tasks have come back", max(len(local), i.Tasks))), false
 	case !a.proven():
 		return Outcome{Kind: Again, After: staleDelay}, false
 	}
 	return Outcome{}, true
+}
+
+// stayed says whether the tasks are among those over which the policy goes on.
+func (a *Agent) stayed(local []Task) bool {
+	for _, t := range local {
+		if !slices.ContainsFunc(a.update.left, func(left Task) bool { return left.ARN == t.ARN }) {
+			return false
+		}
+	}
+	return true
 }
 
 func turnBack(reason string) Outcome {
@@ -161,7 +174,7 @@ const notAccepted = "the reboot request was not accepted"
 // Every request moves the deadline, so their number is bounded.
 func (a *Agent) mayAskAgain(age time.Duration) bool {
 	d := a.intent.Duty
-	if d.Adopted || d.Outcome != "" || d.Asks >= maxAsks {
+	if a.newer || d.Adopted || d.Outcome != "" || d.Asks >= maxAsks {
 		return false
 	}
 	refused := !a.update.refusedAt.IsZero() && time.Since(a.update.refusedAt) >= time.Minute

@@ -154,39 +154,53 @@ func (a *Agent) backInService(ctx context.Context) (Outcome, bool) {
 	return a.judgeActive(instance)
 }
 
-// setActive asks for ACTIVE until ECS accepts it, and then only looks.
+// setActive asks for ACTIVE until ECS accepts it, and then only looks. That it
+// was accepted is durable: whatever drains the host after that is not ours. A
+// process that dies before the note asks once more.
 func (a *Agent) setActive(ctx context.Context, target Self) (Instance, error) {
-	if a.update.madeActive {
+	if a.intent.Duty.MadeActive {
 		return a.ports.Node.Look(ctx, target)
 	}
 	instance, err := a.ports.Node.Activate(ctx, target)
-	a.update.madeActive = err == nil && instance.Status == "ACTIVE"
+	if err == nil && instance.Status == "ACTIVE" {
+		a.noteAnyway(func(d *Duty) { d.MadeActive = true })
+	}
 	return instance, err
 }
 
 func (a *Agent) judgeActive(i Instance) (Outcome, bool) {
+	if i.Status != "" && i.Status != "INACTIVE" {
+		a.update.missing = time.Time{}
+	}
 	switch {
 	case i.Status == "ACTIVE" && i.Connected:
 		a.update.activated = time.Now()
 		return Outcome{}, true
 	case i.Status == "ACTIVE":
 		return Outcome{Kind: Again, Reason: "the ECS agent is not connected"}, false
-	case i.Status == "DRAINING" && a.update.madeActive && a.intent.Duty.DrainOpen == 0:
+	case i.Status == "DRAINING" && a.intent.Duty.MadeActive && a.intent.Duty.DrainOpen == 0:
 		// It was ACTIVE by us and is DRAINING now: someone else's decision.
 		a.update.activated = time.Now()
 		return Outcome{}, true
 	case i.Status == "DRAINING":
-		a.update.madeActive = false
+		if a.intent.Duty.MadeActive {
+			a.noteAnyway(func(d *Duty) { d.MadeActive = false })
+		}
 		return Outcome{Kind: Again, Reason: "the container instance is still DRAINING"}, false
-	default:
+	case i.Status == "" || i.Status == "INACTIVE":
 		return a.unregistered(i)
+	default:
+		return Outcome{Kind: Again, Reason: "the container instance is " + i.Status}, false
 	}
 }
 
 // unregistered: ECS does not know the instance, or has it as INACTIVE. A new
 // registration may be on its way; if none comes there is nothing to undo.
 func (a *Agent) unregistered(i Instance) (Outcome, bool) {
-	if a.elapsed() < a.terms().VerifyTimeout {
+	if a.update.missing.IsZero() {
+		a.update.missing = time.Now()
+	}
+	if time.Since(a.update.missing) < a.terms().VerifyTimeout {
 		return Outcome{Kind: Again, Reason: "the container instance is not registered", After: registerDelay}, false
 	}
 	a.log(State{}).Error("the host is in no cluster: its slot is returned, nothing else can be done",
@@ -211,7 +225,8 @@ func (a *Agent) lateDrainLook(ctx context.Context) (Outcome, bool) {
 		return a.again("ECS does not describe the container instance", err), false
 	}
 	if instance.Status == "DRAINING" {
-		a.update.madeActive, a.update.activated = false, time.Time{}
+		a.noteAnyway(func(d *Duty) { d.MadeActive = false })
+		a.update.activated = time.Time{}
 		return Outcome{Kind: Again, Reason: "a late call has drained the container instance again"}, false
 	}
 	return Outcome{}, true
@@ -231,7 +246,11 @@ func (a *Agent) soak(ctx context.Context) (Outcome, bool) {
 	if left := d.Terms.Soak - time.Since(a.update.activated); left > 0 {
 		return Outcome{Kind: Again, Reason: "soaking", After: min(left, soakStep)}, false // no jitter on all of it
 	}
-	if reason := a.ill(ctx); reason != "" && a.err == nil {
+	reason := a.ill(ctx)
+	if err := a.learnRunning(ctx); err == nil && a.running != d.Target {
+		reason = "the host runs " + a.running + " again"
+	}
+	if reason != "" && a.err == nil {
 		a.noteAnyway(func(d *Duty) { d.Outcome = Unhealthy })
 		a.log(State{}).Error("the host is unhealthy at the end of the soak", slog.String(keyReason, reason))
 	}

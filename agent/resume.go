@@ -60,6 +60,8 @@ func resumeNewBoot(d Duty, f Facts) Outcome {
 	switch {
 	case d.Outcome == Unhealthy && d.Seen == f.Boot:
 		return resumed(Sick, d, Unhealthy, "")
+	case d.Outcome == Updated && d.Seen != f.Boot:
+		return resumed(Verifying, d, "", "") // booted once more before it was back in service
 	case d.Outcome == Unhealthy:
 		return resumed(Verifying, d, "", "") // also when it was being restored: it may be well now
 	case d.Outcome.beforeReboot() && d.Activating && f.Running != d.From:
@@ -93,6 +95,8 @@ func judge(d Duty, running string) Result {
 		return Updated
 	case running != d.From:
 		return Elsewhere
+	case d.Outcome == Updated:
+		return Unhealthy // it ran the target, and somebody had a reason to take it back
 	case d.Outcome != "":
 		return d.Outcome // judged already; the host was taken back meanwhile
 	default:

@@ -218,7 +218,7 @@ func promises() []promise {
 			func(o Outcome, d Duty) bool { return o.To == Restoring && o.Result == d.Outcome }},
 		{"what was being undone is undone",
 			func(f Facts, d Duty) bool {
-				return f.HasDuty && d.Outcome != "" && d.Outcome != Unhealthy && !(newBoot(f) && d.Activating)
+				return f.HasDuty && d.Outcome != "" && d.Outcome != Unhealthy && d.Outcome != Updated && !(newBoot(f) && d.Activating)
 			},
 			func(o Outcome, d Duty) bool { return o.To == Restoring && o.Result == d.Outcome }},
 		{"a release that a reset brings up before it is deactivated is verified",

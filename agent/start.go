@@ -22,10 +22,12 @@ func (a *Agent) start(ctx context.Context) Outcome {
 	if o, ok := a.identify(ctx); !ok {
 		return o
 	}
+	var unread error
 	if !a.loaded {
-		if err := a.load(); err != nil {
-			return a.again("the intent file cannot be read", hint.Wrap(err, "check the host container's persistent directory"))
-		}
+		unread = a.load()
+		// Neither read nor set aside: what the record says is undone all the
+		// same, and nothing is started before the file is usable again.
+		a.memoryless = a.memoryless || unread != nil
 	}
 	a.learnSelf(ctx)
 	f, trouble := a.facts(ctx)
@@ -34,6 +36,9 @@ func (a *Agent) start(ctx context.Context) Outcome {
 		f.Running = a.running
 	}
 	o := Resume(f)
+	if unread != nil && !f.HasDuty {
+		return a.again("the intent file cannot be read", hint.Wrap(unread, "check the host container's persistent directory"))
+	}
 	if o.Kind == Resumed && o.To == Idle {
 		o.Reason = trouble
 	}
@@ -102,7 +107,7 @@ func (a *Agent) load() error {
 	case a.intent.foreign(a.identity.Instance):
 		return a.setAside("foreign", fmt.Errorf("intent of %s on %s: the disk was copied", a.intent.Instance, a.identity.Instance))
 	}
-	a.loaded = true
+	a.loaded, a.memoryless = true, false
 	return nil
 }
 
@@ -170,7 +175,7 @@ const intentTrouble = "the intent file cannot be written: nothing is started"
 // beginMemory writes an empty intent on a host that has none, so that the next
 // start knows that there is nothing to undo.
 func (a *Agent) beginMemory() error {
-	if !a.memoryless {
+	if !a.memoryless || !a.loaded {
 		return nil
 	}
 	if err := a.save(a.intent); err != nil {
@@ -277,7 +282,7 @@ func (a *Agent) save(in Intent) error {
 	if err := a.ports.Intent.Save(data); err != nil {
 		return fmt.Errorf("save the intent: %w", err)
 	}
-	a.intent, a.memoryless, a.update.diskless = in, false, time.Time{}
+	a.intent, a.loaded, a.memoryless, a.update.diskless = in, true, false, time.Time{}
 	return nil
 }
 

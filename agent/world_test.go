@@ -64,6 +64,7 @@ type world struct {
 	memory  *coordtest.Memory
 	api     *apitest.Host
 	ended   chan struct{} // closed when the world ends: calls that hang go on
+	missing atomic.Bool   // the next ACTIVE is answered as of an instance that ECS does not know
 
 	mu      sync.Mutex
 	lines   []string
@@ -764,6 +765,9 @@ func (n nodePort) Activate(ctx context.Context, self agent.Self) (agent.Instance
 	if err := n.act("ecs:ACTIVE"); err != nil {
 		return agent.Instance{}, err
 	}
+	if n.missing.CompareAndSwap(true, false) {
+		return agent.Instance{}, nil
+	}
 	return n.Node.Activate(ctx, self)
 }
 
@@ -955,6 +959,9 @@ func (i intentPort) Save(data []byte) error {
 }
 
 func (i intentPort) SetAside(why string) (string, error) {
+	if err := i.act("intent:aside"); err != nil {
+		return "", err
+	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.intent, i.damaged = nil, false

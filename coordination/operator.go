@@ -91,7 +91,7 @@ func Free(host string, generation int64, now time.Time) Rule {
 		switch {
 		case gone.Phase == Granted || gone.Phase == Draining:
 			r.withdraw(host, generation)
-		case r.failure(host, generation) < 0:
+		case gone.Phase != Sick && r.failure(host, generation) < 0: // a sick one's was counted: see Fail
 			r.fail(Failure{Host: host, Generation: generation, Cause: CauseFreed, Release: gone.Target, At: now})
 		}
 		return r, nil

@@ -18,7 +18,7 @@ func run(t *testing.T, o Options) *World {
 	var w *World
 	synctest.Test(t, func(*testing.T) { w = Run(o) })
 	if broken := w.Broken(); len(broken) > 0 {
-		t.Fatalf("%s\n%s\n%s\nreplay: go test ./internal/fleetsim -run TestSeeds -seeds=1 -first=%d", o, broken, w.Transcript(), o.Seed)
+		t.Fatalf("%s\n%s\n%s\nreplay: go test ./internal/fleetsim -run TestSeeds -seeds=1 -first=%d -count=100 (the runtime's order of goroutines is not part of the seed)", o, broken, w.Transcript(), o.Seed)
 	}
 	return w
 }

@@ -222,7 +222,7 @@ func (h *Host) noteDrain(name string, f Fate) {
 	switch {
 	case name == "intent:clear" && f == Fate{}:
 		h.unsure = false
-	case name == "ecs:DRAINING" && f.End != Answer, f.End >= Crash && (name == "intent:drain" || name == "intent:restored"):
+	case f.End != Answer && (name == "ecs:DRAINING" || name == "ecs:ACTIVE"), f.End >= Crash && (name == "intent:drain" || name == "intent:restored"):
 		h.unsure = true
 	}
 }
