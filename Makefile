@@ -7,6 +7,11 @@ LDFLAGS := -s -w $(if $(VERSION),-X main.linkedVersion=$(VERSION))
 # The race detector needs a C compiler; Go says whether it found one. The
 # simulated fleets go without: they are ten times slower under it.
 RACE    := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
+# Neither DynamoDB nor ECS needs HTTP/2, and without it the program is 0.4 MB
+# smaller and keeps less memory for each connection.
+TAGS    := nethttpomithttp2
+# -gcflags all=-l (no inlining) makes it another 1.1 MB smaller, on disk and in
+# memory; an agent works for some milliseconds an hour.
 TOOL    := go tool -modfile=tools/go.mod
 SEEDS   ?= 2000
 
@@ -17,7 +22,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
 build: ## build bin/drydock and bin/drydock-demo, static and stripped
-	CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o bin/ ./cmd/drydock ./cmd/drydock-demo
+	CGO_ENABLED=0 go build -trimpath -tags $(TAGS) -gcflags all=-l -ldflags "$(LDFLAGS)" -o bin/ ./cmd/drydock ./cmd/drydock-demo
 
 test: tools/npm/node_modules/.ready ## run all tests (TESTFLAGS=…), against dynalite if npm is here
 	@if test -e $<; then export DRYDOCK_REQUIRE_DYNALITE=1; fi; \
@@ -32,8 +37,9 @@ lint: ## check the form (gofmt) and the sense (go vet, staticcheck) of the code
 demo: build ## update a simulated cluster with real agent processes (ARGS=…)
 	bin/drydock-demo $(ARGS)
 
-bench: ## measure what the README claims
-	go test -run '^$$' -bench . -benchmem ./...
+bench: build ## measure what the README claims, of processes and of hot code
+	DRYDOCK_BENCH=$(CURDIR)/bin/drydock go test -run '^$$' -bench Process -benchtime 1x ./cmd/drydock
+	go test -run '^$$' -bench . -benchmem ./agent ./apiclientx ./coordination
 
 sim: ## simulate fleets, SEEDS=2000 of them
 	go test ./internal/fleetsim/... -count=1 -timeout 30m -args -seeds=$(SEEDS)

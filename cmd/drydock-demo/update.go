@@ -56,8 +56,9 @@ func updatesOf(entries []entry, first string) []*update {
 	return slices.DeleteFunc(all, func(u *update) bool { return u.draining.IsZero() })
 }
 
-// raceLength is longer than a host takes from its question to its grant.
-const raceLength = time.Second
+// raceLength is about what a host takes from its question to its grant. A slower
+// one is given the allowance of a lost race, too.
+const raceLength = 200 * time.Millisecond
 
 // lostRace says whether the host saw a free slot, asked ECS whether it may be
 // drained, and was not given that slot.

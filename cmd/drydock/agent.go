@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -75,7 +76,7 @@ func readSettings(file string) (agent.Config, error) {
 
 // runAgent runs the agent until ctx ends.
 func runAgent(ctx context.Context, settings agent.Config, log *slog.Logger, env environment) error {
-	limitMemory(env)
+	saveMemory(env)
 	ports, err := wireAgent(ctx, settings, log, env)
 	if err != nil {
 		return err
@@ -115,11 +116,26 @@ func newLog(settings agent.LogConfig, env environment) *slog.Logger {
 	return journal.New(env.stdout, journal.Options{JSON: settings.Format == agent.LogJSON, Level: settings.Level})
 }
 
-// limitMemory trades processor time, of which an agent needs next to none, for
-// memory, which it takes from the host's tasks: the heap is some megabytes, so
-// what matters is how much garbage is let pile up on it. GOGC overrides it.
-func limitMemory(env environment) {
-	if env.getenv("GOGC") == "" {
-		debug.SetGCPercent(25)
-	}
+// memoryLimit is about what the agent's Go runtime has mapped when it idles:
+// near it garbage is collected early and what is freed goes back to the kernel.
+// It is a soft limit; a large lock record may go over it.
+const memoryLimit = 8 << 20
+
+// startLength is how long the agent may take memory as it likes: collecting
+// early from the first moment on would double the time to its first call.
+const startLength = time.Second
+
+// saveMemory trades processor time, of which an agent needs some milliseconds
+// an hour, for memory, which it takes from the host's tasks: less garbage, and
+// the caches of one processor where a large host has those of a hundred.
+// GOMEMLIMIT and GOMAXPROCS override it.
+func saveMemory(env environment) {
+	time.AfterFunc(startLength, func() {
+		if env.getenv("GOMAXPROCS") == "" {
+			runtime.GOMAXPROCS(1)
+		}
+		if env.getenv("GOMEMLIMIT") == "" {
+			debug.SetMemoryLimit(memoryLimit)
+		}
+	})
 }

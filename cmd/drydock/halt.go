@@ -31,7 +31,7 @@ returns to service.`,
 		}),
 	}
 	at.bind(cmd, env)
-	cmd.Flags().StringVar(&reason, "reason", "", "why, for whoever asks `drydock status`")
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for whoever asks for the status")
 	return cmd
 }
 
