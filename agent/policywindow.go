@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/pelletier/go-toml/v2/unstable"
+
+	"github.com/drydock-ecs/drydock/internal/zone"
 )
 
 // Window is a time of the week at which updates may run. Start and end are
@@ -215,11 +217,11 @@ func (f windowZone) read(value *unstable.Node) (problem, hint string) {
 	}
 	name := string(value.Data)
 	// "" and "Local" would mean something else on each host.
-	zone, err := time.LoadLocation(name)
+	loaded, err := zone.Load(name)
 	if err != nil || name == "" || name == "Local" {
 		return fmt.Sprintf("%q is no time zone", name), form
 	}
-	*f.value = zone
+	*f.value = loaded
 	return "", ""
 }
 

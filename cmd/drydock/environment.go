@@ -1,9 +1,6 @@
 package main
 
-import (
-	"io"
-	_ "time/tzdata" // the image has no zoneinfo: without this no window but one in UTC would be known (450 KB)
-)
+import "io"
 
 // environment is all that a command sees of the process that it runs in, so
 // that a test can be that process.

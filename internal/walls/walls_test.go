@@ -90,8 +90,16 @@ func TestDirections(t *testing.T) {
 
 // A policy names time zones, and the image of the agent has no files of them.
 func TestZonesAreEmbedded(t *testing.T) {
-	if !slices.Contains(packages(t)[module+"/cmd/drydock"].Deps, "time/tzdata") {
-		t.Error("cmd/drydock does not import time/tzdata: every policy with a zone would be refused on the hosts")
+	for _, s := range sources(t) {
+		if s.test || s.pkg == "internal/zone" {
+			continue
+		}
+		ast.Inspect(s.ast, func(n ast.Node) bool {
+			if call, ok := n.(*ast.SelectorExpr); ok && call.Sel.Name == "LoadLocation" {
+				t.Errorf("%s: zones come from internal/zone, which has them in the program: elsewhere there are none on the hosts", s.at(n))
+			}
+			return true
+		})
 	}
 }
 
