@@ -65,6 +65,14 @@ type Surroundings interface {
 	Claim(instance string) error
 }
 
+// Evidence is what EC2 knows of instances, this one and others.
+type Evidence interface {
+	// Instances returns the state of those of the instances that EC2 knows:
+	// "pending", "running", "shutting-down", "terminated", "stopping", "stopped".
+	// An instance that is in no answer is not known to EC2.
+	Instances(ctx context.Context, ids []string) (map[string]string, error)
+}
+
 // IntentFile is the durable file of the host's intent.
 type IntentFile interface {
 	// Load returns the bytes last saved. It fails with ErrNoIntent when there
@@ -88,13 +96,17 @@ type Fleet interface {
 	PutEvent(ctx context.Context, event coordination.Event) error
 }
 
-// Ports are the agent's doors to the world. All are needed.
+// Ports are the agent's doors to the world. All are needed but those that say
+// what nil means.
 type Ports struct {
 	Host         Host
 	Node         Node
 	Tasks        Tasks
 	Surroundings Surroundings
 	Intent       IntentFile
+	// Evidence says whether a late holder is gone for good; nil: only an
+	// operator can say it.
+	Evidence Evidence
 	// Fleet opens a fleet's lock; the table and the fleet of a duty come
 	// before those of the settings.
 	Fleet func(table, fleet string) Fleet
