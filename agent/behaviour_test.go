@@ -269,7 +269,7 @@ func neverDrains(w *world) {
 func slotTaken(w *world) {
 	w.operate("", func(r *coordination.Record) {
 		r.Generation = 7
-		r.Holders = []coordination.Holder{{Host: other, Generation: 7, Phase: coordination.Draining, From: oldRelease, Target: newRelease, Boot: "boot-x", ARN: "arn:x"}}
+		r.Holders = []coordination.Holder{{Host: other, Generation: 7, Phase: coordination.Draining, From: oldRelease, Target: newRelease, Boot: "boot-x", ARN: "arn:x", Announced: (24 * time.Hour).Seconds()}}
 	})
 }
 

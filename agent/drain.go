@@ -61,6 +61,7 @@ func (a *Agent) takeDuty(target string) error {
 	next := a.intent
 	next.Duty = &d
 	next.Memory = next.Memory.record(target, boot.at)
+	next.Memory.Ticket = HeldTicket{} // it was served
 	if err := a.save(next); err != nil {
 		// Nothing has been done: what is left to do is to return the slot.
 		d.Outcome, d.Restored = TurnedBack, true

@@ -86,9 +86,19 @@ type Terms struct {
 	ReassertInterval time.Duration   `json:"reassert_within"`
 }
 
-// Memory is what outlives a duty: the attempts for each release.
+// Memory is what outlives a duty: the attempts for each release, and the place
+// in the queue.
 type Memory struct {
 	Attempts map[string]Attempts `json:"attempts"`
+	Ticket   HeldTicket          `json:"ticket,omitzero"`
+}
+
+// HeldTicket is a ticket of the host's own that was not served. It outlives the
+// process, so that a restart costs no place in the queue.
+type HeldTicket struct {
+	coordination.Ticket
+	Fleet   string `json:"fleet"`   // cluster ARN: whose queue it is of
+	Release string `json:"release"` // what it was drawn for
 }
 
 // Attempts counts how often this host has begun to update to a release.
@@ -103,7 +113,7 @@ const maxReleases = 8
 
 // record counts one more attempt.
 func (m Memory) record(release string, now time.Time) Memory {
-	next := Memory{Attempts: maps.Clone(m.Attempts)}
+	next := m.clone()
 	if next.Attempts == nil {
 		next.Attempts = make(map[string]Attempts)
 	}
@@ -122,7 +132,7 @@ func (m Memory) record(release string, now time.Time) Memory {
 // refund takes one attempt back: the host was stopped by the fleet and not by
 // anything of its own.
 func (m Memory) refund(release string) Memory {
-	next := Memory{Attempts: maps.Clone(m.Attempts)}
+	next := m.clone()
 	a, ok := next.Attempts[release]
 	if a.Count--; a.Count > 0 {
 		next.Attempts[release] = a
@@ -134,9 +144,14 @@ func (m Memory) refund(release string) Memory {
 
 // forget drops what is remembered of a release that runs now.
 func (m Memory) forget(release string) Memory {
-	next := Memory{Attempts: maps.Clone(m.Attempts)}
+	next := m.clone()
 	delete(next.Attempts, release)
 	return next
+}
+
+func (m Memory) clone() Memory {
+	m.Attempts = maps.Clone(m.Attempts)
+	return m
 }
 
 // Back-off after attempts that did not end in the release: it doubles from

@@ -52,6 +52,9 @@ func (a *Agent) publish(s State) {
 	if s.Target != "" {
 		row.Offered = s.Target
 	}
+	if s.Phase == Waiting {
+		row.Ticket = a.intent.Memory.Ticket.Number
+	}
 	life := rowLife
 	if a.outbox.rowLost.Load() {
 		life = rowRetry
@@ -86,7 +89,7 @@ func sameRow(a, b coordination.HostRow) bool {
 	waves := maps.Equal(a.Waves, b.Waves)
 	a.Waves, b.Waves, a.Written, b.Written = nil, nil, time.Time{}, time.Time{}
 	return waves && a.Host == b.Host && a.Version == b.Version && a.Offered == b.Offered && a.Phase == b.Phase &&
-		a.Since.Equal(b.Since) && a.Reason == b.Reason && a.Generation == b.Generation && a.Zone == b.Zone &&
+		a.Since.Equal(b.Since) && a.Reason == b.Reason && a.Generation == b.Generation && a.Ticket == b.Ticket && a.Zone == b.Zone &&
 		a.ARN == b.ARN && a.Agent == b.Agent
 }
 
