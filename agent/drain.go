@@ -107,8 +107,12 @@ func (a *Agent) reassert(ctx context.Context, phase coordination.Phase) (Outcome
 	if phase == coordination.Rebooting {
 		announced = paceOf(Rebooting, a.config, d.Terms).announce
 	}
+	entered := phase
+	if d.Activating {
+		entered = coordination.Rebooting // may be the next to boot: the record does not go back behind that
+	}
 	began, uptime := time.Now(), a.uptime()
-	_, err := a.fleet.Apply(ctx, coordination.Reassert(d.Instance, d.Generation, phase, announced, a.limits, began))
+	_, err := a.fleet.Apply(ctx, coordination.Reassert(d.Instance, d.Generation, entered, announced, a.limits, began))
 	switch {
 	case err == nil:
 		a.update.proof, a.update.proofOf, a.update.tableless = uptime, phase, time.Time{}

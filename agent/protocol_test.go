@@ -1,0 +1,38 @@
+package agent_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/drydock-ecs/drydock/agent"
+)
+
+// The stories in this file are counterexamples of the model in docs/model, told
+// with the real agent.
+
+// The phase in the record says what may have been done: once the release is
+// activated it stays rebooting, also when the agent starts again. Else a lost
+// file would leave the release activated on a host that is back in service.
+func TestPhaseNeverGoesBack(t *testing.T) {
+	inWorld(t, options{}, func(w *world) {
+		w.once("intent:armed", func(p *process) error {
+			w.once("ecs:remaining", func(p *process) error {
+				w.loseIntent(false)
+				return kill(p)
+			})
+			return kill(p)
+		})
+		w.start()
+		w.until("activated", 2*time.Hour, w.activated)
+		w.untilPhase(agent.Idle, time.Hour)
+		if w.activated() {
+			t.Error("the host is in service, and the next reboot of any cause boots the release")
+		}
+	})
+}
+
+// activated says whether a release is the next to boot.
+func (w *world) activated() bool {
+	running, other := w.api.Sets()
+	return other.Priority > running.Priority
+}
