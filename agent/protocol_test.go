@@ -36,3 +36,25 @@ func (w *world) activated() bool {
 	running, other := w.api.Sets()
 	return other.Priority > running.Priority
 }
+
+// An arming that was adopted is a guess: that a host with it comes back on the
+// version before proves nothing against the release.
+func TestAdoptedArmingProvesNothing(t *testing.T) {
+	inWorld(t, options{}, func(w *world) {
+		w.once("intent:activating", func(p *process) error {
+			w.loseIntent(false)
+			return kill(p)
+		})
+		w.start()
+		w.until("adopted", 2*time.Hour, func() bool { d := w.duty(); return d != nil && d.Adopted && d.Armed })
+		w.reset() // boots the version before, as nothing was activated
+		w.until("at rest", time.Hour, w.atRest)
+		r := w.record()
+		if r.Refuses(newRelease) {
+			t.Error("a release that no host has booted is refused")
+		}
+		if len(r.Failures) != 1 || r.Failures[0].Cause != string(agent.Interrupted) {
+			t.Errorf("failures %+v, want one: %s", r.Failures, agent.Interrupted)
+		}
+	})
+}

@@ -80,9 +80,10 @@ func resumeNewBoot(d Duty, f Facts) Outcome {
 // judgeReturn names what brought a host that was activating back on the
 // version before. Armed with an earlier boot id, and running that version, is
 // proof that the release did not boot; without the arming the host may have
-// been reset before the activation was written, which proves nothing.
+// been reset before the activation was written, which proves nothing. Nor does
+// an arming that was adopted: it stands for the worst that may have been done.
 func judgeReturn(d Duty) Result {
-	if d.Armed {
+	if d.Armed && !d.Adopted {
 		return FellBack
 	}
 	return Interrupted
