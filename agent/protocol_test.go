@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/drydock-ecs/drydock/agent"
+	"github.com/drydock-ecs/drydock/apiclientx/apitest"
 )
 
 // The stories in this file are counterexamples of the model in docs/model, told
@@ -57,4 +58,32 @@ func TestAdoptedArmingProvesNothing(t *testing.T) {
 			t.Errorf("failures %+v, want one: %s", r.Failures, agent.Interrupted)
 		}
 	})
+}
+
+// What was concluded in the boot before says nothing of a boot with the release
+// still activated. Here no reboot comes in time, and the power goes before the
+// release is deactivated: it is booted after all, and falls back.
+func TestEarlierOutcomeHidesNoFallback(t *testing.T) {
+	inWorld(t, options{release: apitest.Release{Version: newRelease, Fate: apitest.FallsBack}}, func(w *world) {
+		w.api.Inhibit(apitest.Inhibitor{Delay: time.Hour})
+		w.once("intent:outcome", func(*process) error {
+			w.once("intent:again", func(p *process) error { // the note that it is disarmed
+				defer w.reset()
+				return kill(p)
+			})
+			return nil
+		})
+		w.start()
+		w.until("at rest after a boot", 2*time.Hour, func() bool { return w.bootCount() == 2 && w.atRest() })
+		if r := w.record(); !r.Refuses(newRelease) {
+			t.Errorf("the release fell back and is not refused; failures %+v", r.Failures)
+		}
+	})
+}
+
+// bootCount is the number of boots of the host so far.
+func (w *world) bootCount() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.boots
 }
