@@ -6,6 +6,7 @@ import (
 
 	"github.com/drydock-ecs/drydock/agent"
 	"github.com/drydock-ecs/drydock/apiclientx/apitest"
+	"github.com/drydock-ecs/drydock/internal/ecstest"
 )
 
 // The stories in this file are counterexamples of the model in docs/model, told
@@ -86,4 +87,37 @@ func (w *world) bootCount() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.boots
+}
+
+// A host without its file does not know whether each of its calls to drain was
+// answered, in whatever phase: it looks once more after its ACTIVE.
+func TestAdoptedDrainMayLandLate(t *testing.T) {
+	inWorld(t, options{}, func(w *world) {
+		w.cluster.SetFault(firstDrain(ecstest.Fault{Lose: true, Report: ecstest.Drop})) // it lands further down
+		w.once("intent:activating", func(p *process) error {
+			w.loseIntent(false)
+			defer w.reset()
+			return kill(p)
+		})
+		w.once("ecs:ACTIVE", func(*process) error {
+			time.AfterFunc(20*time.Second, func() { w.cluster.SetStatus(mine, "DRAINING", mine) })
+			return nil
+		})
+		w.start()
+		w.until("booted", 2*time.Hour, func() bool { return w.bootCount() == 2 })
+		w.pass(30 * time.Minute)
+		if s := w.cluster.Status(mine); s != "ACTIVE" {
+			t.Errorf("promise 2: %s in phase %s, drained by a late call of ours", s, w.phase())
+		}
+	})
+}
+
+// firstDrain gives the first call that changes the container instance a fault.
+func firstDrain(fault ecstest.Fault) func(ecstest.Call) ecstest.Fault {
+	return func(c ecstest.Call) ecstest.Fault {
+		if c.Op == "UpdateContainerInstancesState" && c.N == 1 {
+			return fault
+		}
+		return ecstest.Fault{}
+	}
 }
