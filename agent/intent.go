@@ -44,6 +44,7 @@ type Duty struct {
 
 	DrainCalls int  `json:"drain_calls"` // DRAINING calls of ours that were or will be made
 	DrainOpen  int  `json:"drain_open"`  // those without an answer: they may land late
+	Drained    bool `json:"drained"`     // ECS showed it DRAINING while a call was open: an ACTIVE after that is someone's decision
 	Activating bool `json:"activating"`  // the release is or will be the next to boot
 	Armed      bool `json:"armed"`       // a reboot was or will be requested
 	// ArmedUptime is the uptime of the latest reboot request, in nanoseconds.

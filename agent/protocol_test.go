@@ -121,3 +121,48 @@ func firstDrain(fault ecstest.Fault) func(ecstest.Call) ecstest.Fault {
 		return ecstest.Fault{}
 	}
 }
+
+// That the host is DRAINING does not settle a call that got no answer: someone
+// else may have drained it in that moment, and ours is still to come.
+func TestForeignDrainDoesNotSettleOurs(t *testing.T) {
+	inWorld(t, options{}, func(w *world) {
+		w.cluster.SetFault(firstDrain(ecstest.Fault{Lose: true, Report: ecstest.Drop})) // it lands further down
+		w.once("ecs:DRAINING", func(*process) error {
+			time.AfterFunc(time.Millisecond, func() { w.cluster.SetStatus(mine, "DRAINING", operator) })
+			time.AfterFunc(15*time.Second, func() { w.cluster.SetStatus(mine, "ACTIVE", operator) })
+			return nil
+		})
+		w.once("ecs:ACTIVE", func(*process) error {
+			time.AfterFunc(20*time.Second, func() { w.cluster.SetStatus(mine, "DRAINING", mine) })
+			return nil
+		})
+		w.start()
+		w.until("drained", 2*time.Hour, func() bool { return w.cluster.Status(mine) == "DRAINING" })
+		w.pass(20 * time.Minute)
+		if s := w.cluster.Status(mine); s != "ACTIVE" {
+			t.Errorf("promise 2: %s in phase %s, drained by a late call of ours", s, w.phase())
+		}
+	})
+}
+
+// Who sets the host ACTIVE after the drain was seen has decided, also where the
+// call got no answer and the agent starts again: it is not drained once more.
+func TestDrainTakenBackBetweenProcesses(t *testing.T) {
+	inWorld(t, options{}, func(w *world) {
+		w.cluster.SetFault(firstDrain(ecstest.Fault{Report: ecstest.Drop})) // applied, and not answered
+		w.start()
+		w.until("drained", 2*time.Hour, func() bool { return w.cluster.Status(mine) == "DRAINING" })
+		w.pass(10 * time.Second)
+		w.current().die()
+		w.cluster.SetStatus(mine, "ACTIVE", operator)
+		w.startAgent(agentRestart)
+		drained := false
+		w.until("at rest", time.Hour, func() bool {
+			drained = drained || w.cluster.Status(mine) == "DRAINING"
+			return w.atRest()
+		})
+		if drained {
+			t.Error("the host was drained again after an operator had set it ACTIVE")
+		}
+	})
+}
