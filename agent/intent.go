@@ -44,6 +44,7 @@ type Duty struct {
 
 	DrainCalls int  `json:"drain_calls"` // DRAINING calls of ours that were or will be made
 	DrainOpen  int  `json:"drain_open"`  // those without an answer: they may land late
+	Drained    bool `json:"drained"`     // ECS showed it DRAINING while a call was open: an ACTIVE after that is someone's decision
 	Activating bool `json:"activating"`  // the release is or will be the next to boot
 	Armed      bool `json:"armed"`       // a reboot was or will be requested
 	// ArmedUptime is the uptime of the latest reboot request, in nanoseconds.
@@ -293,9 +294,9 @@ func (d Duty) MarshalJSON() ([]byte, error) {
 
 // adopt makes a duty of the host's entry in the record, for a host whose own
 // intent is lost. A slot that was only granted is only returned. Anything
-// later is undone as if every act that the phase allows had been done: in
-// phase draining a call to drain that may still land, in phase rebooting of
-// this boot a reboot request that is still alive from now on.
+// later is undone as if every act that the phase allows had been done: a call
+// to drain that may still land, and in phase rebooting of this boot a reboot
+// request that is still alive from now on.
 func adopt(h coordination.Holder, fleet, table string, boot Boot, terms Terms) Duty {
 	d := Duty{
 		Instance: h.Host, Fleet: fleet, Table: table, ARN: h.ARN, Generation: h.Generation,
@@ -308,9 +309,8 @@ func adopt(h coordination.Holder, fleet, table string, boot Boot, terms Terms) D
 		d.Outcome, d.Restored = TurnedBack, true
 		return d
 	}
-	d.DrainCalls = 1
+	d.DrainCalls, d.DrainOpen = 1, 1
 	if h.Phase == coordination.Draining {
-		d.DrainOpen = 1
 		return d
 	}
 	d.Activating = true
