@@ -81,6 +81,7 @@ type update struct {
 	asked      bool      // this process requested the reboot
 	refusedAt  time.Time // the API refused the latest request; zero: it did not
 
+	told      time.Time // the fleet was told the phase; zero: not by this process
 	published bool      // the failure of a sick host stands in the record
 	missing   time.Time // ECS knows no such instance, in every answer since; zero: it does
 	activated time.Time // ECS showed the host ACTIVE and connected

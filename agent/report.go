@@ -142,9 +142,10 @@ func (a *Agent) feedWatchdog(ctx context.Context) error {
 // outbox carries what is written for eyes only, so that the loop never waits
 // for it. Of two rows that wait, the newer stays.
 type outbox struct {
-	rows    chan func(context.Context)
-	notes   chan func(context.Context)
-	rowLost atomic.Bool // the last row was not written
+	rows     chan func(context.Context)
+	notes    chan func(context.Context)
+	rowLost  atomic.Bool // the last row was not written
+	noteLost atomic.Bool // the last phase was not announced
 }
 
 const outboxLimit = 15 * time.Second
