@@ -32,10 +32,10 @@ type Figures struct {
 
 func (r *Run) figures() Figures {
 	j, m := r.judge, r.store.meter
-	f := Figures{Options: r.options, HandOffs: len(j.handOff), Reads: m.reads, Queued: j.reads[queued], Holding: j.reads["holding"], Idle: j.reads[""],
+	f := Figures{Options: r.options, HandOffs: len(j.handOff), Reads: m.reads, Queued: j.reads[queued], Holding: j.reads[holding], Idle: j.reads[idle],
 		Writes: m.writes, Conflicts: m.conflicts, Throttled: m.throttled, Peak: m.peak, Size: m.size, Cost: m.cost(), Dead: j.dead,
 		Span: j.last.Sub(j.first), Ideal: ideal(j.holds, r.options.Slots), HoldMean: mean(j.holds)}
-	f.PeakAfter = m.peakAt.Sub(r.began)
+	f.PeakAfter = m.peakAt.Sub(r.published)
 	slices.Sort(j.handOff)
 	f.HandOffMean = mean(j.handOff)
 	if n := len(j.handOff); n > 0 {

@@ -15,12 +15,12 @@ type judge struct {
 	run *Run
 
 	mu      sync.Mutex
-	at      time.Time                  // the free slots' accounts are complete up to here
-	waiting map[string]bool            // hosts that have staged the release and have no slot
-	holders map[string]time.Time       // hosts with a slot, and since when
-	free    []time.Duration            // the free slots, longest first: how long somebody has waited for it
-	opening int                        // slots that nobody has had yet
-	reads   map[coordination.Phase]int // by what the reader was busy with; "" idle, "waiting" in the queue
+	at      time.Time            // the free slots' accounts are complete up to here
+	waiting map[string]bool      // hosts that have staged the release and have no slot
+	holders map[string]time.Time // hosts with a slot, and since when
+	free    []time.Duration      // the free slots, longest first: how long somebody has waited for it
+	opening int                  // slots that nobody has had yet
+	reads   map[string]int       // by what the reader was doing
 	handOff []time.Duration
 	holds   []time.Duration // in order of their grants
 	begun   map[string]int  // host → index into holds
@@ -31,11 +31,23 @@ type judge struct {
 	most    int // slots in use at one time
 }
 
-const queued coordination.Phase = "waiting"
+// What the reader of the record was doing.
+const (
+	queued  = "queued"
+	holding = "holding"
+	idle    = "idle"
+)
 
 func newJudge(r *Run) *judge {
 	return &judge{run: r, waiting: map[string]bool{}, holders: map[string]time.Time{}, begun: map[string]int{},
-		reads: map[coordination.Phase]int{}, opening: r.options.Slots}
+		reads: map[string]int{}, at: time.Now(), opening: r.options.Slots}
+}
+
+// reset begins the counts of reads anew.
+func (j *judge) reset() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	clear(j.reads)
 }
 
 // account brings the accounts of the free slots up to now: as many of them as
@@ -63,14 +75,13 @@ func (j *judge) joins(h *host) {
 func (j *judge) read(host string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	_, holds := j.holders[host]
-	switch {
+	switch _, holds := j.holders[host]; {
 	case j.waiting[host]:
 		j.reads[queued]++
 	case holds:
-		j.reads["holding"]++
+		j.reads[holding]++
 	default:
-		j.reads[""]++
+		j.reads[idle]++
 	}
 }
 
@@ -84,15 +95,15 @@ func (j *judge) changed(caller string, body []byte) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.account()
-	holding := make(map[string]bool, len(r.Holders))
+	held := make(map[string]bool, len(r.Holders))
 	for _, h := range r.Holders {
-		holding[h.Host] = true
-		if _, held := j.holders[h.Host]; !held {
+		held[h.Host] = true
+		if _, known := j.holders[h.Host]; !known {
 			j.granted(h.Host)
 		}
 	}
 	for host := range j.holders {
-		if !holding[host] {
+		if !held[host] {
 			j.returned(host)
 		}
 	}
@@ -102,7 +113,7 @@ func (j *judge) changed(caller string, body []byte) {
 	if len(r.Failures) > 0 {
 		j.run.fail(fmt.Errorf("a failure where nothing fails: %+v", r.Failures[0]))
 	}
-	if h := j.run.hosts[caller]; h != nil && h.doomed && !holding[caller] && j.waiting[caller] {
+	if h := j.run.hosts[caller]; h != nil && h.doomed && !held[caller] && j.waiting[caller] {
 		delete(j.waiting, caller)
 		j.dead++
 		time.AfterFunc(0, h.die)

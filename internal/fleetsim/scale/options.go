@@ -15,6 +15,19 @@ type Options struct {
 	// Dead is the share of the hosts that vanish after they have joined the
 	// queue. Nobody is told.
 	Dead float64
+	// Rush: all agents start within a minute and find the release at once. By
+	// default they have been running when the release is published, and find it
+	// at their regular checks.
+	Rush bool
+}
+
+// starts is the time over which the agents start, and after which the release
+// is offered.
+func (o Options) starts() time.Duration {
+	if o.Rush {
+		return time.Minute
+	}
+	return time.Hour
 }
 
 // The lives of hosts. A whole hold is a drain and a reboot, and averages ten

@@ -27,7 +27,7 @@ func (b bottlerocket) Updates(context.Context) (apiclientx.Status, error) {
 // status is what the API shows. The lock must be held.
 func (b bottlerocket) status(last *apiclientx.Command) apiclientx.Status {
 	s := apiclientx.Status{State: apiclientx.Idle, Last: last}
-	if b.running == newRelease {
+	if b.running == newRelease || !b.run.offered() {
 		return s
 	}
 	s.State, s.Chosen = apiclientx.Available, &apiclientx.Image{Version: newRelease}

@@ -20,11 +20,11 @@ type Run struct {
 	hosts   map[string]*host
 	running sync.WaitGroup
 	ended   chan struct{} // closed when the last host is done
-	began   time.Time
 
-	mu     sync.Mutex
-	errs   []error
-	closed bool
+	mu        sync.Mutex
+	errs      []error
+	closed    bool
+	published time.Time // the release is offered since
 }
 
 // Measure runs one fleet from the moment in which every host hears of the
@@ -42,11 +42,7 @@ func Measure(o Options) (Figures, error) {
 	}
 	r.store.body = body
 	r.populate()
-	r.began = time.Now()
-	r.judge.at = r.began
-	for _, id := range slices.Sorted(maps.Keys(r.hosts)) {
-		r.hosts[id].start()
-	}
+	r.publish()
 	limit := time.NewTimer(24*time.Hour + 3*meanHold*time.Duration(o.Hosts/o.Slots+1))
 	select {
 	case <-r.ended:
@@ -56,6 +52,30 @@ func Measure(o Options) (Figures, error) {
 	limit.Stop()
 	r.close()
 	return r.figures(), errors.Join(r.errs...)
+}
+
+// publish starts the agents and then offers them the release. Figures begin
+// when the release can be had.
+func (r *Run) publish() {
+	starts := r.options.starts()
+	for _, id := range slices.Sorted(maps.Keys(r.hosts)) {
+		h := r.hosts[id]
+		time.AfterFunc(h.draw(0, starts), h.start)
+	}
+	if !r.options.Rush {
+		time.Sleep(starts)
+		r.store.reset()
+	}
+	r.mu.Lock()
+	r.published = time.Now()
+	r.mu.Unlock()
+}
+
+// offered says whether the release can be had.
+func (r *Run) offered() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.options.Rush || !r.published.IsZero()
 }
 
 // populate makes the hosts, and dooms some of them.

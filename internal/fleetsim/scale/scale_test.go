@@ -12,6 +12,7 @@ var (
 	hosts = flag.Int("hosts", 0, "run one fleet of so many hosts")
 	slots = flag.Int("slots", 1, "with so many slots")
 	dead  = flag.Float64("dead", 0, "and this share of dead tickets")
+	rush  = flag.Bool("rush", false, "and all agents starting at once")
 	seed  = flag.Uint64("seed", 1, "and this seed")
 )
 
@@ -33,7 +34,7 @@ func TestOne(t *testing.T) {
 	if *hosts == 0 {
 		t.Skip("no -hosts")
 	}
-	f := measure(t, Options{Seed: *seed, Hosts: *hosts, Slots: *slots, Dead: *dead})
+	f := measure(t, Options{Seed: *seed, Hosts: *hosts, Slots: *slots, Dead: *dead, Rush: *rush})
 	if err := Table(os.Stdout, []Figures{f}); err != nil {
 		t.Error(err)
 	}

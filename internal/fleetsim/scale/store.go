@@ -58,6 +58,14 @@ func newStore(j *judge, seed uint64) *store {
 	return &store{judge: j, dice: rand.New(rand.NewPCG(seed, 99))}
 }
 
+// reset begins the counts anew.
+func (s *store) reset() {
+	s.mu.Lock()
+	s.meter = meter{}
+	s.mu.Unlock()
+	s.judge.reset()
+}
+
 // units rounds a size up.
 func units(bytes, unit int) int { return (bytes + unit - 1) / unit }
 
