@@ -105,7 +105,7 @@ func (a *Agent) seekEvidence(ctx context.Context) []coordination.Holder {
 	var gone []coordination.Holder
 	for _, h := range about {
 		state, known := states[h.Host]
-		p := proofs[slotOf(h)].judge(err == nil && (!known || state == "terminated"), now, ended, a.config.Timing.EvidenceGap)
+		p := proofs[slotOf(h)].judge(err == nil && (!known || state == "terminated"), ended, a.config.Timing.EvidenceGap)
 		if !p.first.IsZero() && p.again.IsZero() {
 			gone = append(gone, h)
 		}
@@ -114,16 +114,15 @@ func (a *Agent) seekEvidence(ctx context.Context) []coordination.Holder {
 	return gone
 }
 
-// judge adds an answer. A proof that is complete need not be asked again.
-func (p proof) judge(gone bool, began, ended time.Time, gap time.Duration) proof {
+// judge adds an answer, which is never asked for before the time for it. A proof
+// that is complete need not be asked again.
+func (p proof) judge(gone bool, ended time.Time, gap time.Duration) proof {
 	switch {
 	case !gone:
 		again := min(evidenceAgain<<min(p.vainly, 5), longestEvidence)
 		return proof{again: ended.Add(again), vainly: p.vainly + 1}
 	case p.first.IsZero():
 		return proof{first: ended, again: ended.Add(gap), vainly: p.vainly}
-	case began.Sub(p.first) < gap:
-		return p
 	default:
 		p.again = time.Time{}
 		return p

@@ -58,6 +58,32 @@ func TestTableOutageMarksNobody(t *testing.T) {
 	})
 }
 
+// The same in the middle of the second look: what was suspected before the
+// outage is suspected anew after it.
+func TestTableOutageInTheSecondLook(t *testing.T) {
+	inWorld(t, options{release: upToDate, prepare: slotOf(coordination.Draining, 30*time.Minute)}, func(w *world) {
+		began, late := time.Now(), 0
+		w.on("record:read", func(*process) error {
+			if time.Since(began) < 40*time.Minute {
+				return nil
+			}
+			if late++; late == 2 {
+				time.AfterFunc(time.Second, func() { w.cutTable(true) })
+				time.AfterFunc(20*time.Minute, func() { w.cutTable(false) })
+				time.AfterFunc(22*time.Minute, func() {
+					w.rule("sees i-2 go on", coordination.Prolong(other, 7, 24*time.Hour, time.Now()))
+				})
+			}
+			return nil
+		})
+		w.start()
+		w.pass(5 * time.Hour)
+		if r := w.record(); r.Holders[0].Stuck || late < 4 {
+			t.Errorf("after %d looks the record is %+v", late, r)
+		}
+	})
+}
+
 // What is no proof frees nothing, for days.
 func TestEvidence(t *testing.T) {
 	tests := []struct {
