@@ -28,12 +28,13 @@ type Figures struct {
 	Size                         int           // largest body of the record, in bytes
 	Cost                         float64       // USD, host and event rows too
 	Dead                         int
+	Passed                       int // grants to hosts that the queue's pointer had passed
 }
 
 func (r *Run) figures() Figures {
 	j, m := r.judge, r.store.meter
 	f := Figures{Options: r.options, HandOffs: len(j.handOff), Reads: m.reads, Queued: j.reads[queued], Holding: j.reads[holding], Idle: j.reads[idle],
-		Writes: m.writes, Conflicts: m.conflicts, Throttled: m.throttled, Peak: m.peak, Size: m.size, Cost: m.cost(), Dead: j.dead,
+		Writes: m.writes, Conflicts: m.conflicts, Throttled: m.throttled, Peak: m.peak, Size: m.size, Cost: m.cost(), Dead: j.dead, Passed: j.passed,
 		Span: j.last.Sub(j.first), Ideal: ideal(j.holds, r.options.Slots), HoldMean: mean(j.holds)}
 	f.PeakAfter = m.peakAt.Sub(r.published)
 	slices.Sort(j.handOff)
@@ -84,13 +85,13 @@ func ideal(holds []time.Duration, slots int) time.Duration {
 // Table writes the figures of runs as a table.
 func Table(w io.Writer, runs []Figures) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "hosts\tslots\tdead\tspan\tideal\tover\thand-off mean\tp95\treads/host\tqueued\tholding\tidle\twrites/host\tconflicts\tpeak reads/s\tat\tthrottled\trecord\tUSD\t")
+	fmt.Fprintln(t, "hosts\tslots\tdead\tspan\tideal\tover\thand-off mean\tp95\treads/host\tqueued\tholding\tidle\twrites/host\tconflicts\tpeak reads/s\tat\tthrottled\trecord\tUSD\tpassed\t")
 	for _, f := range runs {
 		per := func(n int) string { return fmt.Sprintf("%.1f", float64(n)/float64(f.Options.Hosts)) }
-		fmt.Fprintf(t, "%d\t%d\t%d\t%s\t%s\t%+.1f%%\t%.1fs\t%.1fs\t%s\t%s\t%s\t%s\t%s\t%.1f%%\t%d\t%s\t%d\t%.1f KB\t%.4f\t\n",
+		fmt.Fprintf(t, "%d\t%d\t%d\t%s\t%s\t%+.1f%%\t%.1fs\t%.1fs\t%s\t%s\t%s\t%s\t%s\t%.1f%%\t%d\t%s\t%d\t%.1f KB\t%.4f\t%d\t\n",
 			f.Options.Hosts, f.Options.Slots, f.Dead, f.Span.Round(time.Minute), f.Ideal.Round(time.Minute), 100*(f.Span.Seconds()/f.Ideal.Seconds()-1),
 			f.HandOffMean.Seconds(), f.HandOff95.Seconds(), per(f.Reads), per(f.Queued), per(f.Holding), per(f.Idle), per(f.Writes),
-			100*float64(f.Conflicts)/float64(max(f.Writes, 1)), f.Peak, f.PeakAfter.Round(time.Second), f.Throttled, float64(f.Size)/1024, f.Cost)
+			100*float64(f.Conflicts)/float64(max(f.Writes, 1)), f.Peak, f.PeakAfter.Round(time.Second), f.Throttled, float64(f.Size)/1024, f.Cost, f.Passed)
 	}
 	return t.Flush()
 }

@@ -68,7 +68,7 @@ func (h *host) start() {
 		Host: bottlerocket{h}, Node: node{h}, Tasks: tasks{h}, Surroundings: surroundings{h}, Intent: intentFile{h},
 		Fleet: func(_, fleet string) agent.Fleet {
 			door := door{h.run.store, h.id}
-			return &coordination.Fleet{ARN: fleet, Store: door, Rows: door}
+			return lock{&coordination.Fleet{ARN: fleet, Store: door, Rows: door}, door}
 		},
 		Notify: func(string) {},
 		Log:    slog.New(slog.DiscardHandler),

@@ -28,7 +28,9 @@ type judge struct {
 	last    time.Time       // return
 	done    int
 	dead    int
-	most    int // slots in use at one time
+	most    int   // slots in use at one time
+	pointer int64 // of the queue
+	passed  int   // grants to hosts that the pointer had passed
 }
 
 // What the reader of the record was doing.
@@ -99,9 +101,10 @@ func (j *judge) changed(caller string, body []byte) {
 	for _, h := range r.Holders {
 		held[h.Host] = true
 		if _, known := j.holders[h.Host]; !known {
-			j.granted(h.Host)
+			j.granted(h)
 		}
 	}
+	j.pointer = r.Queue.Pointer
 	for host := range j.holders {
 		if !held[host] {
 			j.returned(host)
@@ -121,8 +124,11 @@ func (j *judge) changed(caller string, body []byte) {
 }
 
 // granted notes a grant. The slots that nobody has had yet are no hand-offs.
-func (j *judge) granted(host string) {
-	now := time.Now()
+func (j *judge) granted(h coordination.Holder) {
+	now, host := time.Now(), h.Host
+	if h.Ticket > 0 && h.Ticket < j.pointer {
+		j.passed++
+	}
 	switch {
 	case len(j.free) > 0:
 		j.handOff = append(j.handOff, j.free[0])

@@ -34,11 +34,13 @@ var errThrottled = errors.New("throttled: throughput exceeds what one item may h
 type store struct {
 	judge *judge
 
-	mu    sync.Mutex
-	dice  *rand.Rand
-	token int
-	body  []byte
-	meter meter
+	mu     sync.Mutex
+	dice   *rand.Rand
+	token  int
+	body   []byte
+	known  string // token of the record that was decoded last
+	record coordination.Record
+	meter  meter
 }
 
 // meter counts what the table was asked for.
@@ -64,6 +66,19 @@ func (s *store) reset() {
 	s.meter = meter{}
 	s.mu.Unlock()
 	s.judge.reset()
+}
+
+// decoded is the record of a token, if it is the one decoded last.
+func (s *store) decoded(token string) (coordination.Record, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.record, s.known == token
+}
+
+func (s *store) keep(token string, r coordination.Record) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.known, s.record = token, r
 }
 
 // units rounds a size up.
