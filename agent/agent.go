@@ -50,6 +50,12 @@ type Agent struct {
 	update update
 
 	refreshed time.Time // end of the last refresh that succeeded
+	checked   time.Time // end of the last regular check
+	record    coordination.Record
+	recordAt  time.Time // the record was read; zero: never
+	watcher   watcher
+	widening  coordination.Widening
+	redGate   bool      // a gate of the host's own was red at the last turn
 	slowed    int       // turns in a row that were slowed down
 	deadSince time.Time // the API socket is dead since; zero: alive
 	err       error     // trouble of the turn, to be logged by the loop
@@ -75,6 +81,7 @@ type update struct {
 	asked      bool      // this process requested the reboot
 	refusedAt  time.Time // the API refused the latest request; zero: it did not
 
+	told      time.Time // the fleet was told the phase; zero: not by this process
 	published bool      // the failure of a sick host stands in the record
 	missing   time.Time // ECS knows no such instance, in every answer since; zero: it does
 	activated time.Time // ECS showed the host ACTIVE and connected
@@ -154,11 +161,11 @@ func (a *Agent) act(ctx context.Context, s State) Outcome {
 	case Starting:
 		return a.start(ctx)
 	case Idle:
-		return a.check(ctx)
+		return a.attentive(a.check(ctx, s))
 	case Staging:
 		return a.stage(ctx)
 	case Waiting:
-		return a.queue(ctx, s)
+		return a.attentive(a.queue(ctx, s))
 	case Draining:
 		return a.drain(ctx, s)
 	case Rebooting:
@@ -193,6 +200,8 @@ func (a *Agent) delay(before, after State, o Outcome) time.Duration {
 	switch {
 	case after.Phase != Idle || before.Phase == Idle || before.Phase == Restoring:
 		return p.wait(before, after, o)
+	case before.Phase == Starting && a.intent.Memory.Ticket.Release != "":
+		return jittered(a.config.Lock.PollMin, 0.5) // its place in the queue is not to be passed
 	case before.Phase == Starting:
 		return firstCheck(a.config.CheckInterval)
 	case before.Phase == Staging && o.Kind != Nothing: // a download is not tried again all the time
@@ -288,6 +297,9 @@ func (a *Agent) again(reason string, err error) Outcome {
 func (a *Agent) tell(before, after State) {
 	a.tellTrouble(after)
 	if before.Phase != after.Phase {
+		if before.Phase == Waiting && after.Phase == Idle {
+			a.dropTicket()
+		}
 		a.tellPhase(before, after)
 		a.enter(after.Phase)
 	} else if after.Reason != "" && after.Reason != a.told.reason && a.err == nil {
@@ -391,6 +403,7 @@ func (a *Agent) generation() int64 {
 func (a *Agent) openFleet(table, arn string) {
 	if key := [2]string{table, arn}; key != a.fleetKey {
 		a.fleetKey, a.fleet = key, a.ports.Fleet(table, arn)
+		a.watcher, a.widening, a.recordAt = watcher{}, coordination.Widening{}, time.Time{}
 	}
 }
 

@@ -106,6 +106,10 @@ func stories() []story {
 		{"protected", "A task is protected from being scaled in: the host waits for the end of that.", options{prepare: protect(2 * time.Hour)}, goodDay},
 		{"never_drains", "A service may neither start a task beyond its number nor miss one, until someone gives it room.",
 			options{services: []ecstest.Service{{Name: "web", Desired: 1, Limits: &ecstest.Limits{Minimum: 50, Maximum: 100}}}}, neverDrains},
+		{"late_and_gone", "Another host is late, is marked stuck, and its instance is gone: its slot is freed, and once an operator has looked, the host goes.",
+			options{prepare: slotOf(coordination.Rebooting, 20*time.Minute)}, lateAndGone},
+		{"late_and_back", "Another host is late, is marked stuck, and comes back good: it withdraws its failure, and the host goes.",
+			options{prepare: slotOf(coordination.Rebooting, 20*time.Minute)}, lateAndBack},
 		{"withdrawn", "The release is withdrawn while the host waits for a slot.", options{prepare: slotTaken}, withdrawn},
 		{"newer_release", "A newer release appears while the host waits for a slot.", options{prepare: slotTaken}, newerRelease},
 		{"elsewhere", "The boot brings up a version that is neither the one before nor the release.",
@@ -265,11 +269,44 @@ func neverDrains(w *world) {
 	w.untilUpdated()
 }
 
-// slotTaken: another host has the slot.
-func slotTaken(w *world) {
-	w.operate("", func(r *coordination.Record) {
-		r.Generation = 7
-		r.Holders = []coordination.Holder{{Host: other, Generation: 7, Phase: coordination.Draining, From: oldRelease, Target: newRelease, Boot: "boot-x", ARN: "arn:x"}}
+// slotTaken: another host has the slot, for longer than any story lasts.
+func slotTaken(w *world) { slotOf(coordination.Draining, 24*time.Hour)(w) }
+
+// slotOf: another host has the slot, in this phase and for as long as it says.
+func slotOf(phase coordination.Phase, announced time.Duration) func(*world) {
+	return func(w *world) {
+		w.operate("", func(r *coordination.Record) {
+			r.Generation = 7
+			r.Holders = []coordination.Holder{{Host: other, Generation: 7, Phase: phase, From: oldRelease, Target: newRelease, Boot: "boot-x", ARN: "arn:x", Announced: announced.Seconds()}}
+		})
+	}
+}
+
+func lateAndGone(w *world) {
+	w.ec2Says(map[string]string{mine: "running", other: "terminated"})
+	w.start()
+	w.until("freed", 3*time.Hour, func() bool { return len(w.record().Holders) == 0 })
+	w.rule("looks, and resumes", coordination.Lift(nil, w.record().Failures))
+	w.untilUpdated()
+}
+
+func lateAndBack(w *world) {
+	w.start()
+	w.until("marked", 3*time.Hour, func() bool { return w.record().Holders[0].Stuck })
+	w.pass(time.Hour)
+	w.rule("sees i-2 come back", coordination.Return(other, 7, coordination.Report{}, time.Now()))
+	w.untilUpdated()
+}
+
+// rule lets someone else apply a rule of the record.
+func (w *world) rule(what string, rule coordination.Rule) {
+	w.Helper()
+	w.operate(what, func(r *coordination.Record) {
+		next, err := rule.Change(*r)
+		if err != nil {
+			w.Fatalf("%s: %v", what, err)
+		}
+		*r = next
 	})
 }
 

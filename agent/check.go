@@ -12,8 +12,8 @@ import (
 )
 
 // check is the turn of an idle host: one read of the record, one refresh, no
-// call of ECS.
-func (a *Agent) check(ctx context.Context) Outcome {
+// call of ECS. Between two regular checks it may look at the record alone.
+func (a *Agent) check(ctx context.Context, s State) Outcome {
 	a.learnSelf(ctx)
 	if err := a.learnRunning(ctx); err != nil {
 		return a.soon(a.again("the Bottlerocket API does not answer", socketHint(err)))
@@ -29,16 +29,24 @@ func (a *Agent) check(ctx context.Context) Outcome {
 	if _, holds := r.Holder(a.identity.Instance); holds {
 		return Outcome{Kind: Owing, Reason: "the lock record shows a slot of this host"}
 	}
+	r = a.lookAfterOthers(ctx, r)
+	if left := a.config.CheckInterval - time.Since(a.checked); left > a.config.CheckInterval/5 {
+		return Outcome{Kind: Again, Reason: s.Reason, After: left}
+	}
 	if err := a.beginMemory(); err != nil {
 		return a.soon(a.again(intentTrouble, err))
 	}
 	release, o, ok := a.offer(ctx)
+	if ok || o.After == 0 {
+		a.checked = time.Now()
+	}
 	if !ok {
 		return o
 	}
 	if reason := a.mayStage(r, release); reason != "" {
 		return Outcome{Kind: Again, Reason: reason}
 	}
+	a.checked = time.Time{}
 	return Outcome{Kind: Done, Target: release}
 }
 

@@ -61,6 +61,7 @@ func (a *Agent) takeDuty(target string) error {
 	next := a.intent
 	next.Duty = &d
 	next.Memory = next.Memory.record(target, boot.at)
+	next.Memory.Ticket = HeldTicket{} // it was served
 	if err := a.save(next); err != nil {
 		// Nothing has been done: what is left to do is to return the slot.
 		d.Outcome, d.Restored = TurnedBack, true
@@ -107,8 +108,12 @@ func (a *Agent) reassert(ctx context.Context, phase coordination.Phase) (Outcome
 	if phase == coordination.Rebooting {
 		announced = paceOf(Rebooting, a.config, d.Terms).announce
 	}
+	entered := phase
+	if d.Activating {
+		entered = coordination.Rebooting // may be the next to boot: the record does not go back behind that
+	}
 	began, uptime := time.Now(), a.uptime()
-	_, err := a.fleet.Apply(ctx, coordination.Reassert(d.Instance, d.Generation, phase, announced, a.limits, began))
+	_, err := a.fleet.Apply(ctx, coordination.Reassert(d.Instance, d.Generation, entered, announced, a.limits, began))
 	switch {
 	case err == nil:
 		a.update.proof, a.update.proofOf, a.update.tableless = uptime, phase, time.Time{}
@@ -140,7 +145,7 @@ func (a *Agent) beginDrain(ctx context.Context) (Outcome, bool) {
 	switch {
 	case d.DrainCalls > 0 && status == "DRAINING":
 		return a.sawDraining(), true
-	case d.DrainCalls > 0 && d.DrainOpen == 0:
+	case d.DrainCalls > 0 && (d.DrainOpen == 0 || d.Drained):
 		return turnBack(notDraining(status)), false
 	}
 	if reason := a.notOurs(); reason != "" {
@@ -152,12 +157,13 @@ func (a *Agent) beginDrain(ctx context.Context) (Outcome, bool) {
 	return a.callDrain(ctx)
 }
 
-// sawDraining settles a call that got no answer: there was only one, and it
-// has landed.
+// sawDraining notes that the host was DRAINING after a call of ours. It settles
+// no call that got no answer: someone else may have drained the host meanwhile,
+// and ours may still land.
 func (a *Agent) sawDraining() Outcome {
 	a.update.draining = true
-	if d := a.intent.Duty; d.DrainCalls == 1 && d.DrainOpen > 0 {
-		a.noteAnyway(func(d *Duty) { d.DrainOpen = 0 })
+	if d := a.intent.Duty; d.DrainOpen > 0 && !d.Drained {
+		a.noteAnyway(func(d *Duty) { d.Drained = true })
 	}
 	return Outcome{}
 }

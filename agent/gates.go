@@ -28,16 +28,18 @@ var releaseGates = []releaseGate{
 // startGate asks whether the host may go out of service now.
 type startGate struct {
 	name string
-	ask  func(a *Agent, ctx context.Context, r coordination.Record) string
+	// own: the host can ask it again without reading the lock record.
+	own bool
+	ask func(a *Agent, ctx context.Context, r coordination.Record) string
 }
 
 // startGates are asked in the queue, the free ones first. All of them fail
 // closed: an answer that cannot be had is a no.
 var startGates = []startGate{
-	{"halt", (*Agent).gateHalt},
-	{"window", (*Agent).gateWindow},
-	{"leaving", (*Agent).gateLeaving},
-	{"registered", (*Agent).gateRegistered},
+	{"halt", false, (*Agent).gateHalt},
+	{"window", true, (*Agent).gateWindow},
+	{"leaving", true, (*Agent).gateLeaving},
+	{"registered", true, (*Agent).gateRegistered},
 }
 
 func (a *Agent) gatePolicy(r coordination.Record, _ string) string {

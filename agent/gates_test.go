@@ -114,7 +114,7 @@ func TestReleaseGates(t *testing.T) {
 				test.setup(a, &r)
 				checkReason(t, a.mayStage(r, test.release), test.want)
 				// What keeps a release from being staged keeps it from being started.
-				checkReason(t, a.mayStart(t.Context(), r, test.release), test.want)
+				checkReason(t, firstRed(t, a, r, test.release), test.want)
 			})
 		})
 	}
@@ -169,7 +169,7 @@ func TestStartGates(t *testing.T) {
 				w, r := newGateWorld(), coordination.NewRecord("first", "")
 				a := gateAgent(w)
 				test.setup(w, a, &r)
-				checkReason(t, a.mayStart(t.Context(), r, "2.0.0"), test.want)
+				checkReason(t, firstRed(t, a, r, "2.0.0"), test.want)
 				if !errors.Is(a.err, test.err) {
 					t.Errorf("the log gets %v, want %v", a.err, test.err)
 				}
@@ -321,7 +321,7 @@ func TestGateOrder(t *testing.T) {
 			{"", func() {}},
 		}
 		for _, s := range steps {
-			checkReason(t, a.mayStart(t.Context(), r, "2.0.0"), s.want)
+			checkReason(t, firstRed(t, a, r, "2.0.0"), s.want)
 			s.fix()
 		}
 	})
@@ -333,4 +333,11 @@ func TestShortARN(t *testing.T) {
 			t.Errorf("%q is %q for short, want %q", arn, got, want)
 		}
 	}
+}
+
+// firstRed is the reason of the first gate that is red.
+func firstRed(t *testing.T, a *Agent, r coordination.Record, release string) string {
+	t.Helper()
+	reason, _ := a.mayStart(t.Context(), r, release)
+	return reason
 }

@@ -44,6 +44,7 @@ type Duty struct {
 
 	DrainCalls int  `json:"drain_calls"` // DRAINING calls of ours that were or will be made
 	DrainOpen  int  `json:"drain_open"`  // those without an answer: they may land late
+	Drained    bool `json:"drained"`     // ECS showed it DRAINING while a call was open: an ACTIVE after that is someone's decision
 	Activating bool `json:"activating"`  // the release is or will be the next to boot
 	Armed      bool `json:"armed"`       // a reboot was or will be requested
 	// ArmedUptime is the uptime of the latest reboot request, in nanoseconds.
@@ -86,9 +87,19 @@ type Terms struct {
 	ReassertInterval time.Duration   `json:"reassert_within"`
 }
 
-// Memory is what outlives a duty: the attempts for each release.
+// Memory is what outlives a duty: the attempts for each release, and the place
+// in the queue.
 type Memory struct {
 	Attempts map[string]Attempts `json:"attempts"`
+	Ticket   HeldTicket          `json:"ticket,omitzero"`
+}
+
+// HeldTicket is a ticket of the host's own that was not served. It outlives the
+// process, so that a restart costs no place in the queue.
+type HeldTicket struct {
+	coordination.Ticket
+	Fleet   string `json:"fleet"`   // cluster ARN: whose queue it is of
+	Release string `json:"release"` // what it was drawn for
 }
 
 // Attempts counts how often this host has begun to update to a release.
@@ -103,7 +114,7 @@ const maxReleases = 8
 
 // record counts one more attempt.
 func (m Memory) record(release string, now time.Time) Memory {
-	next := Memory{Attempts: maps.Clone(m.Attempts)}
+	next := m.clone()
 	if next.Attempts == nil {
 		next.Attempts = make(map[string]Attempts)
 	}
@@ -122,7 +133,7 @@ func (m Memory) record(release string, now time.Time) Memory {
 // refund takes one attempt back: the host was stopped by the fleet and not by
 // anything of its own.
 func (m Memory) refund(release string) Memory {
-	next := Memory{Attempts: maps.Clone(m.Attempts)}
+	next := m.clone()
 	a, ok := next.Attempts[release]
 	if a.Count--; a.Count > 0 {
 		next.Attempts[release] = a
@@ -134,9 +145,14 @@ func (m Memory) refund(release string) Memory {
 
 // forget drops what is remembered of a release that runs now.
 func (m Memory) forget(release string) Memory {
-	next := Memory{Attempts: maps.Clone(m.Attempts)}
+	next := m.clone()
 	delete(next.Attempts, release)
 	return next
+}
+
+func (m Memory) clone() Memory {
+	m.Attempts = maps.Clone(m.Attempts)
+	return m
 }
 
 // Back-off after attempts that did not end in the release: it doubles from
@@ -278,9 +294,9 @@ func (d Duty) MarshalJSON() ([]byte, error) {
 
 // adopt makes a duty of the host's entry in the record, for a host whose own
 // intent is lost. A slot that was only granted is only returned. Anything
-// later is undone as if every act that the phase allows had been done: in
-// phase draining a call to drain that may still land, in phase rebooting of
-// this boot a reboot request that is still alive from now on.
+// later is undone as if every act that the phase allows had been done: a call
+// to drain that may still land, and in phase rebooting of this boot a reboot
+// request that is still alive from now on.
 func adopt(h coordination.Holder, fleet, table string, boot Boot, terms Terms) Duty {
 	d := Duty{
 		Instance: h.Host, Fleet: fleet, Table: table, ARN: h.ARN, Generation: h.Generation,
@@ -293,9 +309,8 @@ func adopt(h coordination.Holder, fleet, table string, boot Boot, terms Terms) D
 		d.Outcome, d.Restored = TurnedBack, true
 		return d
 	}
-	d.DrainCalls = 1
+	d.DrainCalls, d.DrainOpen = 1, 1
 	if h.Phase == coordination.Draining {
-		d.DrainOpen = 1
 		return d
 	}
 	d.Activating = true

@@ -339,8 +339,8 @@ func TestAdopt(t *testing.T) {
 	const (
 		owes   = `drain 0/0 activating=false armed=false outcome="turned_back" restored=true`
 		undo   = `drain 1/1 activating=false armed=false outcome="" restored=false`
-		cancel = `drain 0/1 activating=true armed=false outcome="" restored=false`
-		await  = `drain 0/1 activating=true armed=true outcome="" restored=false`
+		cancel = `drain 1/1 activating=true armed=false outcome="" restored=false`
+		await  = `drain 1/1 activating=true armed=true outcome="" restored=false`
 	)
 	tests := []struct {
 		phase   coordination.Phase

@@ -3,6 +3,7 @@ package agent
 // Keys of the log's attributes. One name means one thing in every line.
 const (
 	keyHost       = "host"       // EC2 instance id
+	keyOther      = "other"      // EC2 instance id of the host that the line is about
 	keyGeneration = "generation" // of the slot
 	keyRelease    = "release"    // the version offered, staged or installed
 	keyFrom       = "from"       // the version before

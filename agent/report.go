@@ -52,6 +52,9 @@ func (a *Agent) publish(s State) {
 	if s.Target != "" {
 		row.Offered = s.Target
 	}
+	if s.Phase == Waiting {
+		row.Ticket = a.intent.Memory.Ticket.Number
+	}
 	life := rowLife
 	if a.outbox.rowLost.Load() {
 		life = rowRetry
@@ -86,7 +89,7 @@ func sameRow(a, b coordination.HostRow) bool {
 	waves := maps.Equal(a.Waves, b.Waves)
 	a.Waves, b.Waves, a.Written, b.Written = nil, nil, time.Time{}, time.Time{}
 	return waves && a.Host == b.Host && a.Version == b.Version && a.Offered == b.Offered && a.Phase == b.Phase &&
-		a.Since.Equal(b.Since) && a.Reason == b.Reason && a.Generation == b.Generation && a.Zone == b.Zone &&
+		a.Since.Equal(b.Since) && a.Reason == b.Reason && a.Generation == b.Generation && a.Ticket == b.Ticket && a.Zone == b.Zone &&
 		a.ARN == b.ARN && a.Agent == b.Agent
 }
 
@@ -139,9 +142,10 @@ func (a *Agent) feedWatchdog(ctx context.Context) error {
 // outbox carries what is written for eyes only, so that the loop never waits
 // for it. Of two rows that wait, the newer stays.
 type outbox struct {
-	rows    chan func(context.Context)
-	notes   chan func(context.Context)
-	rowLost atomic.Bool // the last row was not written
+	rows     chan func(context.Context)
+	notes    chan func(context.Context)
+	rowLost  atomic.Bool // the last row was not written
+	noteLost atomic.Bool // the last phase was not announced
 }
 
 const outboxLimit = 15 * time.Second

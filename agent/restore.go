@@ -24,6 +24,7 @@ const (
 // last needs the table, and none needs the Bottlerocket API for longer than
 // its limit.
 func (a *Agent) restore(ctx context.Context, s State) Outcome {
+	a.prolong()
 	if !a.intent.Duty.Restored {
 		if o, ok := a.undo(ctx, s); !ok {
 			return o

@@ -64,9 +64,7 @@ func resumeNewBoot(d Duty, f Facts) Outcome {
 		return resumed(Verifying, d, "", "") // booted once more before it was back in service
 	case d.Outcome == Unhealthy:
 		return resumed(Verifying, d, "", "") // also when it was being restored: it may be well now
-	case d.Outcome.beforeReboot() && d.Activating && f.Running != d.From:
-		return resumed(Verifying, d, "", "") // reset before it was deactivated: the release may run after all
-	case d.Outcome != "":
+	case d.concluded():
 		return resumed(Restoring, d, d.Outcome, "")
 	case !d.Activating:
 		return resumed(Restoring, d, TurnedBack, "the host was rebooted before the release was activated")
@@ -77,12 +75,20 @@ func resumeNewBoot(d Duty, f Facts) Outcome {
 	}
 }
 
+// concluded says whether the outcome that is noted still holds. One of the boot
+// before says nothing of a boot with the release still activated: the host was
+// reset before it was deactivated, and may have booted the release after all.
+func (d Duty) concluded() bool {
+	return d.Outcome != "" && !(d.Outcome.beforeReboot() && d.Activating)
+}
+
 // judgeReturn names what brought a host that was activating back on the
 // version before. Armed with an earlier boot id, and running that version, is
 // proof that the release did not boot; without the arming the host may have
-// been reset before the activation was written, which proves nothing.
+// been reset before the activation was written, which proves nothing. Nor does
+// an arming that was adopted: it stands for the worst that may have been done.
 func judgeReturn(d Duty) Result {
-	if d.Armed {
+	if d.Armed && !d.Adopted {
 		return FellBack
 	}
 	return Interrupted
@@ -97,7 +103,7 @@ func judge(d Duty, running string) Result {
 		return Elsewhere
 	case d.Outcome == Updated:
 		return Unhealthy // it ran the target, and somebody had a reason to take it back
-	case d.Outcome != "":
+	case d.concluded():
 		return d.Outcome // judged already; the host was taken back meanwhile
 	default:
 		return judgeReturn(d)

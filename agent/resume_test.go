@@ -84,7 +84,15 @@ func TestResume(t *testing.T) {
 		{"new boot: armed, looked at in this boot", later("2.0", armed, seenIn(bootNow)), Verifying, ""},
 		{"new boot: armed, looked at in a boot between", later("2.0", armed, seenIn(bootSeen)), Verifying, ""},
 		{"new boot: adopted in rebooting, on from", later("1.0", adopted, activating), Restoring, Interrupted},
+		{"new boot: adopted in rebooting, as if armed, on from", later("1.0", adopted, armed), Restoring, Interrupted},
 		{"new boot: adopted in rebooting, on target", later("2.0", adopted, activating), Verifying, ""},
+
+		{"not rebooted, armed and activated, on from", later("1.0", armed, ended(NotRebooted)), Restoring, FellBack},
+		{"not rebooted, disarmed and activated, on from", later("1.0", activating, ended(NotRebooted)), Restoring, Interrupted},
+		{"not rebooted, armed by a guess, on from", later("1.0", armed, adopted, ended(NotRebooted)), Restoring, Interrupted},
+		{"not rebooted, activated, on target", later("2.0", armed, ended(NotRebooted)), Verifying, ""},
+		{"not rebooted, deactivated, on from", later("1.0", drained, ended(NotRebooted)), Restoring, NotRebooted},
+		{"turning back, activated, on from", later("1.0", activating, ended(TurnedBack)), Restoring, Interrupted},
 
 		{"judged: updated", later("2.0", armed, seenIn(bootNow), ended(Updated)), Restoring, Updated},
 		{"judged: fell back, disarmed", later("1.0", drained, ended(FellBack)), Restoring, FellBack},
@@ -227,16 +235,18 @@ func promises() []promise {
 			},
 			func(o Outcome, d Duty) bool { return o.To == Verifying }},
 		{"an outcome that was noted is taken back by a new look alone",
-			func(f Facts, d Duty) bool { return f.HasDuty && d.Outcome != "" },
+			func(f Facts, d Duty) bool {
+				return f.HasDuty && d.Outcome != "" && !(newBoot(f) && d.Outcome.beforeReboot() && d.Activating)
+			},
 			func(o Outcome, d Duty) bool { return o.Result == d.Outcome || o.To == Verifying && o.Result == "" }},
 		{"a release that did not boot is refused",
 			func(f Facts, d Duty) bool {
-				return f.HasDuty && newBoot(f) && d.Armed && d.Outcome == "" && !d.Restored && f.Running == d.From
+				return f.HasDuty && newBoot(f) && d.Armed && !d.Adopted && (d.Outcome == "" || d.Outcome.beforeReboot()) && !d.Restored && f.Running == d.From
 			},
 			func(o Outcome, _ Duty) bool { return o.To == Restoring && o.Result == FellBack }},
 		{"and no other is",
 			func(f Facts, d Duty) bool {
-				return f.HasDuty && d.Outcome == "" && (!newBoot(f) || !d.Armed || f.Running != d.From)
+				return f.HasDuty && d.Outcome == "" && (!newBoot(f) || !d.Armed || d.Adopted || f.Running != d.From)
 			},
 			func(o Outcome, _ Duty) bool { return o.Result != FellBack && !o.Result.Refuses() }},
 		{"a new boot with an open update on another version is looked at",
@@ -308,6 +318,9 @@ func TestJudge(t *testing.T) {
 		{"target, sick before", dutyOf(armed, ended(Unhealthy)), "2.0", Updated},
 		{"from", dutyOf(armed), "1.0", FellBack},
 		{"from, not armed", dutyOf(activating), "1.0", Interrupted},
+		{"from, armed by a guess", dutyOf(armed, adopted), "1.0", Interrupted},
+		{"from, not rebooted in time", dutyOf(armed, ended(NotRebooted)), "1.0", FellBack},
+		{"from, fell back before", dutyOf(ended(FellBack)), "1.0", FellBack},
 		{"from, sick before", dutyOf(armed, ended(Unhealthy)), "1.0", Unhealthy},
 		{"a third version", dutyOf(armed), "1.5", Elsewhere},
 		{"a third version, not armed", dutyOf(activating), "1.5", Elsewhere},

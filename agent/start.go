@@ -159,7 +159,7 @@ func (a *Agent) facts(ctx context.Context) (f Facts, trouble string) {
 	a.ports.Log.Warn("the lock record shows a slot of this host that its intent file knows nothing of; it is undone and returned",
 		slog.Int64(keyGeneration, h.Generation), slog.String("phase", string(h.Phase)))
 	next := a.intent
-	next.Duty = &d
+	next.Duty, next.Memory.Ticket = &d, HeldTicket{}
 	if err := a.save(next); err != nil {
 		// Undoing does not need the file: it goes on, and a restart adopts the
 		// same entry again.
@@ -228,13 +228,18 @@ func (a *Agent) lookRecord(ctx context.Context) (coordination.Record, error) {
 		}
 		a.openFleet(a.settings.Lock.Table, arn)
 	}
+	began := time.Now()
 	r, err := a.fleet.Look(ctx)
 	if err != nil {
+		a.watcher.entries.Missed()
+		a.watcher.late, a.watcher.due = nil, nil
 		return r, err
 	}
 	if p, err := ParsePolicy(r.Policy); err == nil {
 		a.policy, a.config = p, p.Apply(a.settings)
 	}
+	a.record, a.recordAt = r, time.Now()
+	a.watcher.late, a.watcher.due = a.watcher.entries.Look(r, began, a.recordAt, a.config.Timing.SecondLook)
 	return r, nil
 }
 

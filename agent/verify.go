@@ -41,22 +41,41 @@ func (a *Agent) comingUp(reason string) Outcome {
 	return Outcome{Kind: Again, Reason: reason}
 }
 
-// countBoot notes a boot that was not seen before and tells the fleet. The
-// telling is never waited for: after a reboot nothing waits for the table.
+// countBoot notes a boot that was not seen before and tells the fleet that it
+// is being verified.
 func (a *Agent) countBoot() {
-	if a.intent.Duty.Seen == a.boot {
+	if a.intent.Duty.Seen != a.boot {
+		a.noteAnyway(func(d *Duty) { d.Seen, d.Boots = a.boot, d.Boots+1 })
+	}
+	d := a.intent.Duty
+	announced := paceOf(Verifying, a.config, d.Terms).announce
+	if a.update.told.IsZero() || a.outbox.noteLost.Load() && time.Since(a.update.told) >= rowRetry {
+		a.tellFleet(coordination.Announce(d.Instance, d.Generation, coordination.Verifying, announced, time.Now()))
+	}
+}
+
+// prolong tells the fleet that a host that takes long to be put back in service
+// is alive: its entry announced the length of the phase before.
+func (a *Agent) prolong() {
+	d := a.intent.Duty
+	if time.Since(a.watch.at) < announceMargin/2 || time.Since(a.update.told) < announceMargin {
 		return
 	}
-	a.noteAnyway(func(d *Duty) { d.Seen, d.Boots = a.boot, d.Boots+1 })
+	a.tellFleet(coordination.Prolong(d.Instance, d.Generation, 2*announceMargin, time.Now()))
+}
+
+// tellFleet changes the host's entry for the fleet to see. It is never waited
+// for: after a reboot, and while a host is put back, nothing waits for the table.
+func (a *Agent) tellFleet(rule coordination.Rule) {
+	a.update.told = time.Now()
 	if a.newer {
 		return
 	}
-	d, fleet, log := *a.intent.Duty, a.fleet, a.log(State{})
-	announced := paceOf(Verifying, a.config, d.Terms).announce
+	fleet, log, lost := a.fleet, a.log(State{}), &a.outbox.noteLost
 	a.outbox.note(func(ctx context.Context) {
-		_, err := fleet.Apply(ctx, coordination.Announce(d.Instance, d.Generation, coordination.Verifying, announced, time.Now()))
-		if err != nil {
-			log.Debug("verifying not announced", slog.Any(keyError, err))
+		_, err := fleet.Apply(ctx, rule)
+		if lost.Store(err != nil && coordination.Why(err) == ""); err != nil {
+			log.Debug("phase not announced", slog.Any(keyError, err))
 		}
 	})
 }

@@ -76,6 +76,7 @@ type world struct {
 	damaged bool
 	aside   int
 	leaving string
+	ec2     map[string]string // what EC2 knows of instances; nil: that both are running
 	claim   *process
 
 	up       bool
@@ -606,6 +607,7 @@ func (p *process) ports() agent.Ports {
 		Tasks:        taskPort{p, door},
 		Surroundings: surroundings{p},
 		Intent:       intentPort{p},
+		Evidence:     evidencePort{p},
 		Fleet: func(_, fleet string) agent.Fleet {
 			return &coordination.Fleet{ARN: fleet, Store: storePort{p, p.memory.As(mine)}, Rows: rowsPort{p, p.memory.As(mine)}}
 		},
@@ -839,6 +841,31 @@ func (s surroundings) Claim(string) error {
 	}
 	s.claim = s.process
 	return nil
+}
+
+// evidencePort is what EC2 knows of instances.
+type evidencePort struct{ *process }
+
+func (e evidencePort) Instances(_ context.Context, ids []string) (map[string]string, error) {
+	if err := e.act("ec2:" + strings.Join(ids, ",")); err != nil {
+		return nil, err
+	}
+	if err := e.act("ec2"); err != nil {
+		return nil, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.ec2 == nil {
+		return map[string]string{mine: "running", other: "running"}, nil
+	}
+	return e.ec2, nil
+}
+
+// ec2Says sets what EC2 knows.
+func (w *world) ec2Says(states map[string]string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ec2 = states
 }
 
 // storePort is the lock's store. Its writes are named by what they do to the

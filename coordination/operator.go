@@ -78,7 +78,8 @@ func Edit(edit func(policy string) (string, error)) Rule {
 // Before the reboot nothing has been proved of the release, so the failure that
 // a watcher may have noted goes with the entry. From the reboot on, and in
 // phases that this version does not know, it may be the release that took the
-// host away: a failure stays behind, with cause CauseFreed if none stands yet.
+// host away: a failure stays behind, with cause CauseFreed. Where one was counted
+// already, by the host (see Fail) or by a watcher (see Mark), none is added.
 func Free(host string, generation int64, now time.Time) Rule {
 	return Rule{Change: func(r Record) (Record, error) {
 		i := r.index(host, generation)
@@ -91,7 +92,9 @@ func Free(host string, generation int64, now time.Time) Rule {
 		switch {
 		case gone.Phase == Granted || gone.Phase == Draining:
 			r.withdraw(host, generation)
-		case gone.Phase != Sick && r.failure(host, generation) < 0: // a sick one's was counted: see Fail
+		case gone.Stuck:
+			r.rename(host, generation, CauseFreed)
+		case gone.Phase != Sick && r.failure(host, generation) < 0:
 			r.fail(Failure{Host: host, Generation: generation, Cause: CauseFreed, Release: gone.Target, At: now})
 		}
 		return r, nil

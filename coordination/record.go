@@ -84,6 +84,8 @@ type Holder struct {
 	Boot      string  `json:"boot"`
 	ARN       string  `json:"arn"`
 	Zone      string  `json:"zone,omitempty"`
+	// Ticket is the number with which the slot was granted; 0: without one.
+	Ticket int64 `json:"ticket,omitempty"`
 	// Stuck: a watcher found the phase unchanged for longer than announced.
 	// A stuck holder still uses its slot.
 	Stuck bool `json:"stuck,omitempty"`
@@ -210,6 +212,8 @@ func (r Record) check() error {
 		return errors.New("incarnation is missing")
 	case r.Generation < 0:
 		return fmt.Errorf("generation is %d", r.Generation)
+	case r.Queue.Pointer < 0 || r.Queue.Pointer > max(r.Queue.Next, 1):
+		return fmt.Errorf("queue has pointer %d, the next ticket is %d", r.Queue.Pointer, r.Queue.Next)
 	case len(r.Policy) > MaxPolicy:
 		return fmt.Errorf("policy has %d bytes, at most %d may be", len(r.Policy), MaxPolicy)
 	}

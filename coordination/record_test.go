@@ -26,7 +26,7 @@ const laterMembers = `{
 	"failures": [{"host": "i-b", "generation": 6, "cause": "stuck", "release": "2.0", "at": "2026-03-01T12:05:00Z", "later": "at failure"}],
 	"refused": [{"release": "1.9", "host": "i-z", "at": "2026-03-01T12:05:00Z", "later": "at refusal"}],
 	"halt": {"who": "ann", "at": "2026-03-01T12:05:00Z", "reason": "lunch", "later": "at halt"},
-	"queue": {"next": 3, "pointer": 2, "later": "at queue"}
+	"queue": {"next": 3, "pointer": 3, "later": "at queue"}
 }`
 
 func mustDecode(t fataler, text string) Record {
@@ -91,7 +91,7 @@ func TestUnknownMembersStay(t *testing.T) {
 func TestDecodeReads(t *testing.T) {
 	r := mustDecode(t, laterMembers)
 	want := Record{
-		Schema: 1, Incarnation: "first", Generation: 7, Policy: "5 5 0", AverageHold: 60.5, Queue: Queue{Next: 3, Pointer: 2},
+		Schema: 1, Incarnation: "first", Generation: 7, Policy: "5 5 0", AverageHold: 60.5, Queue: Queue{Next: 3, Pointer: 3},
 		Holders: []Holder{
 			{Host: "i-a", Generation: 5, Phase: Draining, GrantedAt: clock(0), Since: clock(1).Add(1), Announced: 1800,
 				From: "1.0", Target: "2.0", Boot: "boot-a", ARN: "arn-a", Zone: "za"},
@@ -230,14 +230,15 @@ func genRecord(t *rapid.T) Record {
 	r := Record{
 		Schema: Schema, Incarnation: "i" + text.Draw(t, "incarnation"), Generation: rapid.Int64Range(3, 1<<62).Draw(t, "generation"),
 		Policy: text.Draw(t, "policy"), AverageHold: rapid.Float64Range(0, 7200).Draw(t, "average"), kept: genKept(t),
-		Queue: Queue{Next: rapid.Int64().Draw(t, "next"), Pointer: rapid.Int64().Draw(t, "pointer"), kept: genKept(t)},
+		Queue: Queue{Next: rapid.Int64Range(1, 1<<62).Draw(t, "next"), kept: genKept(t)},
 	}
+	r.Queue.Pointer = rapid.Int64Range(0, r.Queue.Next).Draw(t, "pointer")
 	for i := range rapid.IntRange(0, 3).Draw(t, "holders") {
 		r.Holders = append(r.Holders, Holder{
 			Host: fmt.Sprint("i-", i), Generation: rapid.Int64Range(1, r.Generation).Draw(t, "of"), Phase: rapid.SampledFrom([]Phase{Granted, Sick, "later"}).Draw(t, "phase"),
 			GrantedAt: genTime(t), Since: genTime(t), Announced: rapid.Float64Range(0, 1e9).Draw(t, "announced"), From: text.Draw(t, "from"),
 			Target: text.Draw(t, "target"), Boot: text.Draw(t, "boot"), ARN: text.Draw(t, "arn"), Zone: text.Draw(t, "zone"),
-			Stuck: rapid.Bool().Draw(t, "stuck"), Restore: rapid.Bool().Draw(t, "restore"), kept: genKept(t),
+			Ticket: rapid.Int64Range(0, r.Queue.Next).Draw(t, "ticket"), Stuck: rapid.Bool().Draw(t, "stuck"), Restore: rapid.Bool().Draw(t, "restore"), kept: genKept(t),
 		})
 	}
 	for range rapid.IntRange(0, 3).Draw(t, "failures") {

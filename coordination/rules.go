@@ -35,6 +35,8 @@ const (
 	Holding     Reason = "holding"      // the host has a slot already, from an earlier grant
 	BadPolicy   Reason = "policy"       // the policy text cannot be read
 	BadRestore  Reason = "restore_asks" // an operator asked that the host be restored
+	NotInTurn   Reason = "not_in_turn"  // others are before the host in the queue
+	Lapsed      Reason = "lapsed"       // the ticket is of another incarnation
 )
 
 // Denied is the answer of a rule that does not allow the change.
@@ -61,11 +63,15 @@ func denied(reason Reason, format string, args ...any) (Record, error) {
 type Claim struct {
 	Host, From, Target, Boot, ARN, Zone string
 	Announced                           time.Duration // length of the phase granted
+	Ticket                              Ticket        // none only where nobody waits
+	Widened                             int           // see Widening; it holds while the pointer is at WidenedAt
+	WidenedAt                           int64
 }
 
 // Grant gives the host a slot in phase granted, with the next generation. It
 // is denied while the fleet is halted or refuses the target, while there are
-// as many holders as slots, and while the zone rule forbids it.
+// as many holders as slots, while the zone rule forbids it, and while it is the
+// turn of others.
 //
 // Asked again for the same claim after a lost answer it finds its own entry
 // and changes nothing. Any other entry of the host is denied as Holding: the
@@ -88,12 +94,18 @@ func Grant(c Claim, limitsOf LimitsOf, now time.Time) Rule {
 		if err := r.fits(c.Zone, limits); err != nil {
 			return Record{}, err
 		}
+		if err := r.inTurn(c, limits); err != nil {
+			return Record{}, err
+		}
+		place := r.Place(c.Ticket, limits)
 		r = r.clone()
 		r.Generation++
 		r.Holders = append(r.Holders, Holder{
 			Host: c.Host, Generation: r.Generation, Phase: Granted, GrantedAt: now, Since: now,
 			Announced: c.Announced.Seconds(), From: c.From, Target: c.Target, Boot: c.Boot, ARN: c.ARN, Zone: c.Zone,
+			Ticket: c.Ticket.Number,
 		})
+		r.serve(c, place)
 		return r, nil
 	}}
 }
@@ -274,6 +286,14 @@ func (r *Record) fail(f Failure) {
 		return
 	}
 	r.Failures = append(r.Failures, f)
+}
+
+// rename gives a failure that a watcher has named CauseStuck a better cause.
+// The receiver must be a clone.
+func (r *Record) rename(host string, generation int64, cause string) {
+	if i := r.failure(host, generation); i >= 0 && r.Failures[i].Cause == CauseStuck {
+		r.Failures[i].Cause = cause
+	}
 }
 
 // withdraw takes the host's own failure out of the set. The receiver must be
