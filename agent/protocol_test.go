@@ -166,3 +166,28 @@ func TestDrainTakenBackBetweenProcesses(t *testing.T) {
 		}
 	})
 }
+
+// Who drains the host after its slot went back has it drained, also where a call
+// of ours to set it ACTIVE got no answer and is still under way.
+func TestLateActive(t *testing.T) {
+	for name, unanswered := range map[string]error{"unanswered": agent.ErrUnanswered, "the process dies": nil} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, options{}, func(w *world) {
+				w.once("ecs:ACTIVE", func(p *process) error {
+					time.AfterFunc(55*time.Second, func() { w.cluster.SetStatus(mine, "ACTIVE", mine) })
+					if unanswered == nil {
+						return kill(p)
+					}
+					return unanswered
+				})
+				w.start()
+				w.untilUpdated()
+				w.cluster.SetStatus(mine, "DRAINING", operator)
+				w.pass(5 * time.Minute)
+				if s := w.cluster.Status(mine); s != "DRAINING" {
+					t.Errorf("promise 5: the operator's drain, after the slot was returned, was undone: %s", s)
+				}
+			})
+		})
+	}
+}
