@@ -6,6 +6,7 @@ import (
 
 	"github.com/drydock-ecs/drydock/agent"
 	"github.com/drydock-ecs/drydock/apiclientx/apitest"
+	"github.com/drydock-ecs/drydock/coordination"
 	"github.com/drydock-ecs/drydock/internal/ecstest"
 )
 
@@ -190,4 +191,19 @@ func TestLateActive(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A slot that was freed by hand while the host rebooted, and the resume after
+// it, do not keep the fleet from learning that the release fell back.
+func TestFreedAndResumedThenFellBack(t *testing.T) {
+	inWorld(t, options{release: apitest.Release{Version: newRelease, Fate: apitest.FallsBack}}, func(w *world) {
+		afterReboot(w, func() {
+			w.operate("frees the slot and resumes", func(r *coordination.Record) { r.Holders, r.Failures = nil, nil })
+		})
+		w.start()
+		w.until("at rest after a boot", 2*time.Hour, func() bool { return w.bootCount() == 2 && w.atRest() })
+		if !w.record().Refuses(newRelease) {
+			t.Errorf("the release fell back and is not refused; failures %+v", w.record().Failures)
+		}
+	})
 }
