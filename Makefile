@@ -67,6 +67,9 @@ image: ## build the image for amd64 and arm64 as an OCI archive in dist/, withou
 	@packaging/image/build "$(or $(VERSION),devel)" $(IMAGE)
 	@go run ./packaging/image/inspect $(IMAGE)
 
+release: image ## gather binaries, image, SBOMs, template and checksums in dist/release
+	@packaging/release "$(or $(VERSION),devel)" $(IMAGE) dist/release
+
 generate: ## write what is generated: docs/state-machine.md
 	go generate ./...
 
