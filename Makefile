@@ -25,10 +25,10 @@ TOOL    := go tool -modfile=tools/go.mod
 SEEDS   ?= 2000
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint demo bench sim generate clean
+.PHONY: help build test test-host lint demo bench sim rootfs image release generate clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
 build: ## build bin/drydock and bin/drydock-demo, static and stripped
 	$(BUILD) -o bin/ ./cmd/drydock ./cmd/drydock-demo
@@ -51,6 +51,24 @@ bench: build ## measure size, memory, start and calls of bin/drydock, and hot co
 
 sim: ## simulate fleets, SEEDS=2000 of them
 	go test ./internal/fleetsim/... -count=1 -timeout 30m -args -seeds=$(SEEDS)
+
+# The files of the image, in dist/rootfs, for the architecture ARCH.
+ARCH ?= $(shell go env GOARCH)
+ROOTFS ?= dist/rootfs
+rootfs:
+	rm -rf $(ROOTFS) && mkdir -p $(ROOTFS)/etc/ssl/certs
+	GOOS=linux GOARCH=$(ARCH) $(BUILD) -o $(ROOTFS)/drydock ./cmd/drydock
+	go run ./packaging/image/roots >$(ROOTFS)/etc/ssl/certs/ca-certificates.crt
+
+IMAGE := dist/drydock-$(or $(VERSION),devel)-image.tar
+image: ## build the image for amd64 and arm64 as an OCI archive in dist/, without Docker
+	@$(MAKE) --no-print-directory -s rootfs ARCH=amd64 ROOTFS=dist/rootfs-amd64
+	@$(MAKE) --no-print-directory -s rootfs ARCH=arm64 ROOTFS=dist/rootfs-arm64
+	@packaging/image/build "$(or $(VERSION),devel)" $(IMAGE)
+	@go run ./packaging/image/inspect $(IMAGE)
+
+release: image ## gather binaries, image, SBOMs, template and checksums in dist/release
+	@packaging/release "$(or $(VERSION),devel)" $(IMAGE) dist/release
 
 generate: ## write what is generated: docs/state-machine.md
 	go generate ./...
