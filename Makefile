@@ -25,7 +25,7 @@ TOOL    := go tool -modfile=tools/go.mod
 SEEDS   ?= 2000
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint demo bench sim generate clean
+.PHONY: help build test lint packaging demo bench sim generate clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -43,6 +43,10 @@ lint: ## check the form (gofmt) and the sense (go vet, staticcheck) of the code
 	go vet ./...
 	$(TOOL) staticcheck ./...
 
+packaging: tools/npm/node_modules/.ready tools/pip/.venv/.ready ## check what is deployed: template, rights, Terraform module
+	node --test --test-reporter=spec tools/npm/packaging/*.test.js
+	tools/pip/.venv/bin/cfn-lint --regions ALL_REGIONS --template packaging/cloudformation/drydock.yaml
+
 demo: build ## update a simulated cluster with real agent processes (ARGS=…)
 	bin/drydock-demo $(ARGS)
 
@@ -56,7 +60,7 @@ generate: ## write what is generated: docs/state-machine.md
 	go generate ./...
 
 clean: ## remove what was built and installed here
-	rm -rf bin dist tools/npm/node_modules
+	rm -rf bin dist tools/npm/node_modules tools/pip/.venv
 
 # dynalite stands in for DynamoDB. Where it is not to be had the file is not
 # made either, and the tests that need it are skipped.
@@ -64,3 +68,10 @@ tools/npm/node_modules/.ready: tools/npm/package-lock.json
 	@if ! command -v npm >/dev/null; then echo "npm is missing: testing without dynalite"; \
 	elif npm ci --prefix tools/npm --ignore-scripts --no-audit --no-fund --loglevel=error; then touch $@; \
 	else echo "npm ci failed: testing without dynalite"; fi
+
+# cfn-lint, with the schemas of CloudFormation in it.
+tools/pip/.venv/.ready: tools/pip/requirements.txt
+	rm -rf $(@D)
+	python3 -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r $<
+	touch $@
