@@ -25,7 +25,7 @@ TOOL    := go tool -modfile=tools/go.mod
 SEEDS   ?= 2000
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-host lint demo bench sim rootfs image release generate clean
+.PHONY: help build test test-host lint packaging demo bench sim model rootfs image release generate clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -42,6 +42,10 @@ lint: ## check the form (gofmt) and the sense (go vet, staticcheck) of the code
 	@files=$$(gofmt -l .); if test -n "$$files"; then echo "gofmt -w these:"; echo "$$files"; exit 1; fi
 	go vet ./...
 	$(TOOL) staticcheck ./...
+
+packaging: tools/npm/node_modules/.ready tools/pip/.venv/.ready ## check what is deployed: template, rights, Terraform module
+	node --test --test-reporter=spec tools/npm/packaging/*.test.js
+	tools/pip/.venv/bin/cfn-lint --regions ALL_REGIONS --template packaging/cloudformation/drydock.yaml
 
 demo: build ## update a simulated cluster with real agent processes (ARGS=…)
 	bin/drydock-demo $(ARGS)
@@ -74,7 +78,7 @@ generate: ## write what is generated: docs/state-machine.md
 	go generate ./...
 
 clean: ## remove what was built and installed here
-	rm -rf bin dist tools/npm/node_modules
+	rm -rf bin dist tools/npm/node_modules tools/pip/.venv
 
 # dynalite stands in for DynamoDB. Where it is not to be had the file is not
 # made either, and the tests that need it are skipped.
@@ -82,3 +86,10 @@ tools/npm/node_modules/.ready: tools/npm/package-lock.json
 	@if ! command -v npm >/dev/null; then echo "npm is missing: testing without dynalite"; \
 	elif npm ci --prefix tools/npm --ignore-scripts --no-audit --no-fund --loglevel=error; then touch $@; \
 	else echo "npm ci failed: testing without dynalite"; fi
+
+# cfn-lint, with the schemas of CloudFormation in it.
+tools/pip/.venv/.ready: tools/pip/requirements.txt
+	rm -rf $(@D)
+	python3 -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r $<
+	touch $@
