@@ -2,47 +2,76 @@ package scale
 
 import (
 	"container/heap"
-	"fmt"
-	"io"
 	"slices"
-	"text/tabwriter"
 	"time"
 )
 
-// Figures are what one run came to.
+// Figures are what one run came to, or several of fleets of one kind.
 type Figures struct {
 	Options Options
+	Fleets  int
 	// Span is from the first grant to the last return; Ideal is the same with
 	// the same holds in the same order and no time at all between them.
 	Span, Ideal time.Duration
-	// A hand-off is the time that a returned slot stood free while a host was
-	// waiting that had staged the release.
-	HandOffs               int
-	HandOffMean, HandOff95 time.Duration
-	HoldMean               time.Duration
-	// Reads and writes of the lock, and the reads by what the reader was doing.
+	// HandOff is, for each slot that was returned and granted again, how long it
+	// stood free while a host was waiting that had staged the release.
+	HandOff []time.Duration
+	// Reads of the lock, and those of them by hosts that had staged the release
+	// and waited, that had a slot, and that had nothing to do with either.
 	Reads, Queued, Holding, Idle int
+	// Writes of the lock, and those of them that lost their race; calls that
+	// were throttled are in none of the counts.
 	Writes, Conflicts, Throttled int
 	Peak                         int           // most reads in one second
-	PeakAfter                    time.Duration // and when, from the start
+	PeakAfter                    time.Duration // from the release to that second
 	Size                         int           // largest body of the record, in bytes
 	Cost                         float64       // USD, host and event rows too
-	Dead                         int
-	Passed                       int // grants to hosts that the queue's pointer had passed
+	Dead                         int           // hosts that vanished from the queue
+	Passed                       int           // grants to hosts that the queue's pointer had passed
 }
 
 func (r *Run) figures() Figures {
 	j, m := r.judge, r.store.meter
-	f := Figures{Options: r.options, HandOffs: len(j.handOff), Reads: m.reads, Queued: j.reads[queued], Holding: j.reads[holding], Idle: j.reads[idle],
-		Writes: m.writes, Conflicts: m.conflicts, Throttled: m.throttled, Peak: m.peak, Size: m.size, Cost: m.cost(), Dead: j.dead, Passed: j.passed,
-		Span: j.last.Sub(j.first), Ideal: ideal(j.holds, r.options.Slots), HoldMean: mean(j.holds)}
-	f.PeakAfter = m.peakAt.Sub(r.published)
-	slices.Sort(j.handOff)
-	f.HandOffMean = mean(j.handOff)
-	if n := len(j.handOff); n > 0 {
-		f.HandOff95 = j.handOff[(n-1)*95/100]
+	return Figures{Options: r.options, Fleets: 1, HandOff: j.handOff, Dead: j.dead, Passed: j.passed,
+		Reads: m.reads, Queued: j.reads[queued], Holding: j.reads[holding], Idle: j.reads[idle],
+		Writes: m.writes, Conflicts: m.conflicts, Throttled: m.throttled, Size: m.size, Cost: m.cost(),
+		Peak: m.peak, PeakAfter: m.peakAt.Sub(r.published),
+		Span: j.last.Sub(j.first), Ideal: ideal(j.holds, r.options.Slots)}
+}
+
+// Add returns the figures of both runs together, which are of fleets of one
+// kind: sums, and the higher one of a peak.
+func (f Figures) Add(g Figures) Figures {
+	if f.Fleets == 0 {
+		return g
+	}
+	f.Fleets += g.Fleets
+	f.HandOff = append(f.HandOff, g.HandOff...)
+	f.Dead, f.Passed = f.Dead+g.Dead, f.Passed+g.Passed
+	f.Reads, f.Queued, f.Holding, f.Idle = f.Reads+g.Reads, f.Queued+g.Queued, f.Holding+g.Holding, f.Idle+g.Idle
+	f.Writes, f.Conflicts, f.Throttled = f.Writes+g.Writes, f.Conflicts+g.Conflicts, f.Throttled+g.Throttled
+	f.Span, f.Ideal, f.Cost, f.Size = f.Span+g.Span, f.Ideal+g.Ideal, f.Cost+g.Cost, max(f.Size, g.Size)
+	if g.Peak > f.Peak {
+		f.Peak, f.PeakAfter = g.Peak, g.PeakAfter
 	}
 	return f
+}
+
+// Over is by how much the span is longer than the ideal, as a share.
+func (f Figures) Over() float64 { return f.Span.Seconds()/f.Ideal.Seconds() - 1 }
+
+// HandOffs are the mean hand-off and the one that 95 % are not longer than.
+func (f Figures) HandOffs() (average, p95 time.Duration) {
+	sorted := slices.Sorted(slices.Values(f.HandOff))
+	if len(sorted) == 0 {
+		return 0, 0
+	}
+	return mean(sorted), sorted[(len(sorted)-1)*95/100]
+}
+
+// PerHost is a count's share of one host.
+func (f Figures) PerHost(n int) float64 {
+	return float64(n) / float64(f.Options.Hosts*max(f.Fleets, 1))
 }
 
 func mean(all []time.Duration) time.Duration {
@@ -80,18 +109,4 @@ func ideal(holds []time.Duration, slots int) time.Duration {
 		heap.Fix(&e, 0)
 	}
 	return span
-}
-
-// Table writes the figures of runs as a table.
-func Table(w io.Writer, runs []Figures) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "hosts\tslots\tdead\tspan\tideal\tover\thand-off mean\tp95\treads/host\tqueued\tholding\tidle\twrites/host\tconflicts\tpeak reads/s\tat\tthrottled\trecord\tUSD\tpassed\t")
-	for _, f := range runs {
-		per := func(n int) string { return fmt.Sprintf("%.1f", float64(n)/float64(f.Options.Hosts)) }
-		fmt.Fprintf(t, "%d\t%d\t%d\t%s\t%s\t%+.1f%%\t%.1fs\t%.1fs\t%s\t%s\t%s\t%s\t%s\t%.1f%%\t%d\t%s\t%d\t%.1f KB\t%.4f\t%d\t\n",
-			f.Options.Hosts, f.Options.Slots, f.Dead, f.Span.Round(time.Minute), f.Ideal.Round(time.Minute), 100*(f.Span.Seconds()/f.Ideal.Seconds()-1),
-			f.HandOffMean.Seconds(), f.HandOff95.Seconds(), per(f.Reads), per(f.Queued), per(f.Holding), per(f.Idle), per(f.Writes),
-			100*float64(f.Conflicts)/float64(max(f.Writes, 1)), f.Peak, f.PeakAfter.Round(time.Second), f.Throttled, float64(f.Size)/1024, f.Cost, f.Passed)
-	}
-	return t.Flush()
 }
