@@ -256,16 +256,16 @@ func TestSleepGrowsWithTheDistance(t *testing.T) {
 		{"front, the holder drains", of(1, holders(Draining)), 1, 15 * time.Second},
 		{"front, the holder is stuck", of(1, holders(Verifying), stuckOne), 1, 15 * time.Second},
 		{"front, a slot is free", of(1), 1, 5 * time.Second},
-		{"one ahead: a whole hold must come first", of(1, holders(Draining)), 2, 300 * time.Second},
+		{"one ahead: a whole hold must come first", of(1, holders(Draining)), 2, 180 * time.Second},
 		{"far: never longer than the most", of(1, holders(Draining)), 50, 30 * time.Minute},
 		{"one ahead of two verifying", of(3, holders(Verifying, Verifying, Draining)), 2, 5 * time.Second},
 		{"one ahead, one reboots", of(10, holders(Rebooting, Draining, Draining, Draining, Draining, Draining, Draining, Draining, Draining, Draining)), 2, 15 * time.Second},
-		{"far in a large fleet", of(100, holders(slices.Repeat([]Phase{Draining}, 100)...)), 201, 600 * time.Second},
+		{"far in a large fleet", of(100, holders(slices.Repeat([]Phase{Draining}, 100)...)), 201, 720 * time.Second},
 		{"a slot stands free", of(1), 30, 15 * time.Second},
-		{"one slot of many stands free", of(100, holders(slices.Repeat([]Phase{Draining}, 99)...)), 201, 600 * time.Second},
+		{"one slot of many stands free", of(100, holders(slices.Repeat([]Phase{Draining}, 99)...)), 201, 720 * time.Second},
 		{"passed", of(1, func(r *Record) { r.Queue.Pointer = 9 }, holders(Draining)), 4, time.Minute},
 		{"passed, and a slot is free", of(1, func(r *Record) { r.Queue.Pointer = 9 }), 4, 15 * time.Second},
-		{"nothing was returned yet", of(1, func(r *Record) { r.AverageHold = 0 }, holders(Draining)), 3, 600 * time.Second},
+		{"nothing was returned yet", of(1, func(r *Record) { r.AverageHold = 0 }, holders(Draining)), 3, 360 * time.Second},
 		{"an average that makes no sense", of(1, func(r *Record) { r.AverageHold = 1e300 }, holders(Draining)), 20000, 30 * time.Minute},
 	}
 	for _, test := range tests {
@@ -305,5 +305,12 @@ func TestJoinIsNotRepeatable(t *testing.T) {
 	twice, err := Join().Change(once)
 	if err != nil || errors.Is(err, ErrDone) || twice.Drawn() == once.Drawn() {
 		t.Errorf("a second Join drew %+v after %+v: %v", twice.Drawn(), once.Drawn(), err)
+	}
+}
+
+func TestPlaceOfNonsense(t *testing.T) {
+	r := queueOf(1, 1, 9, 1, 1)
+	if p := r.Place(ticket(2), Limits{Slots: 1}); p.Ahead != 0 {
+		t.Errorf("two holders of one ticket leave %d ahead", p.Ahead)
 	}
 }
