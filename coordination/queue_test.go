@@ -259,7 +259,7 @@ func TestSleepGrowsWithTheDistance(t *testing.T) {
 		{"one ahead: a whole hold must come first", of(1, holders(Draining)), 2, 180 * time.Second},
 		{"far: never longer than the most", of(1, holders(Draining)), 50, 30 * time.Minute},
 		{"one ahead of two verifying", of(3, holders(Verifying, Verifying, Draining)), 2, 5 * time.Second},
-		{"one ahead, one reboots", of(10, holders(Rebooting, Draining, Draining, Draining, Draining, Draining, Draining, Draining, Draining, Draining)), 2, 15 * time.Second},
+		{"one ahead, one reboots", of(10, holders(Rebooting, Draining, Draining, Draining, Draining, Draining, Draining, Draining, Draining, Draining)), 2, 10 * time.Second},
 		{"far in a large fleet", of(100, holders(slices.Repeat([]Phase{Draining}, 100)...)), 201, 720 * time.Second},
 		{"a slot stands free", of(1), 30, 15 * time.Second},
 		{"one slot of many stands free", of(100, holders(slices.Repeat([]Phase{Draining}, 99)...)), 201, 720 * time.Second},
