@@ -31,7 +31,7 @@ environment variables and ~/.aws.`,
 	group(root, "fleet", "For a fleet:", newInitCommand(env), newStatusCommand(env), newDoctorCommand(env),
 		newHaltCommand(env), newResumeCommand(env), newSlotsCommand(env), newPolicyCommand(env),
 		newRestoreCommand(env), newReleaseCommand(env), newAllowCommand(env))
-	root.AddCommand(newConfigCommand(env), newVersionCommand(env))
+	root.AddCommand(newConfigCommand(env), newUserDataCommand(env), newVersionCommand(env))
 	strict(root)
 	return root
 }
