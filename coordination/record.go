@@ -186,7 +186,7 @@ func (r Record) Halted(limits Limits) string {
 // says what it saw.
 func Decode(body []byte) (Record, error) {
 	var r Record
-	err := json.Unmarshal(body, &r)
+	err := r.UnmarshalJSON(body)
 	// Schema is the first field: it is read before a member whose form a newer
 	// version may have changed.
 	if r.Schema > Schema {

@@ -27,7 +27,7 @@ environment variables and ~/.aws.`,
 	root.SuggestionsMinimumDistance = 2 // letters that may be wrong
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return misused("%w", err) })
-	group(root, "host", "On a host:", newAgentCommand(env), newPreflightCommand(env))
+	group(root, "host", "On a host:", newAgentCommand(env), newExplainCommand(env), newPreflightCommand(env))
 	group(root, "fleet", "For a fleet:", newInitCommand(env), newStatusCommand(env), newDoctorCommand(env),
 		newHaltCommand(env), newResumeCommand(env), newSlotsCommand(env), newPolicyCommand(env),
 		newRestoreCommand(env), newReleaseCommand(env), newAllowCommand(env))
