@@ -59,5 +59,5 @@ func clockFault(skew time.Duration) error {
 	if skew < 0 {
 		way = "behind"
 	}
-	return hint.Wrap(fmt.Errorf("this host's clock is %s %s that of AWS", skew.Abs().Round(time.Second), way), clockMend)
+	return hint.Wrap(fmt.Errorf("this host's clock is %s %s that of AWS", skew.Abs().Round(time.Minute), way), clockMend)
 }
