@@ -25,41 +25,64 @@ const (
 
 // Host is one simulated machine with its disk, its API and its agent.
 type Host struct {
-	w            *World
-	id           string
-	bottlerocket *apitest.Host
-	disk         disk
+	w    *World
+	id   string
+	zone string
+	disk disk
 
-	mu       sync.Mutex
-	up       bool
-	asked    bool // it goes down by a reboot that the agent requested
-	boots    int
-	bootedAt time.Time
-	process  *process
-	stopped  bool
-	counts   map[string]int
+	mu           sync.Mutex
+	bottlerocket *apitest.Host
+	paused       time.Time     // its process stands still until then
+	ended        time.Time     // the instance was terminated; zero: it was not
+	described    time.Duration // EC2 shows it this long after that
+	up           bool
+	asked        bool // it goes down by a reboot that the agent requested
+	boots        int
+	bootedAt     time.Time
+	process      *process
+	stopped      bool
+	counts       map[string]int
 	// unsure: the agent cannot know whether a call of its own to drain may
 	// still land, so it may take a drain by someone else for its own.
 	unsure bool
 }
 
 func newHost(w *World, i int) *Host {
-	h := &Host{w: w, id: fmt.Sprintf("i-%d", i+1), up: true, boots: 1, bootedAt: time.Now(), counts: make(map[string]int)}
+	h := &Host{w: w, id: fmt.Sprintf("i-%d", i+1), zone: fmt.Sprintf("eu-west-1%c", 'a'+i%3), up: true, boots: 1, bootedAt: time.Now(), counts: make(map[string]int)}
 	h.disk.host = h
-	lengths := apitest.Lengths{Refresh: time.Second, Prepare: 40 * time.Second, Activate: 210 * time.Millisecond, Deactivate: 210 * time.Millisecond, Reboot: 3 * time.Second}
-	if w.Options.SlowReboots {
-		lengths.Reboot = time.Duration(1+w.number(9)) * 59 * time.Second
-	}
-	h.bottlerocket = apitest.New(apitest.Config{
-		Version:  oldRelease,
-		Releases: []apitest.Release{{Version: newRelease, Fate: w.Options.Fate}},
-		Lengths:  lengths,
-		OnReboot: func() { h.rebooting(true) },
-	})
-	if err := w.Cluster.AddHost(ecstest.Host{ID: h.id, Zone: fmt.Sprintf("eu-west-1%c", 'a'+i%3)}); err != nil {
+	h.bottlerocket = h.image()
+	if err := w.Cluster.AddHost(ecstest.Host{ID: h.id, Zone: h.zone}); err != nil {
 		w.breach("host cannot be added: %v", err)
 	}
 	return h
+}
+
+// image is a machine with the old release.
+func (h *Host) image() *apitest.Host {
+	lengths := apitest.Lengths{Refresh: time.Second, Prepare: 40 * time.Second, Activate: 210 * time.Millisecond, Deactivate: 210 * time.Millisecond, Reboot: 3 * time.Second}
+	if h.w.Options.SlowReboots {
+		lengths.Reboot = time.Duration(1+h.w.number(9)) * 59 * time.Second
+	}
+	return apitest.New(apitest.Config{
+		Version:  oldRelease,
+		Releases: []apitest.Release{{Version: newRelease, Fate: h.w.Options.Fate}},
+		Lengths:  lengths,
+		OnReboot: func() { h.rebooting(true) },
+	})
+}
+
+// machine is the host's Bottlerocket.
+func (h *Host) machine() *apitest.Host {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.bottlerocket
+}
+
+// isGone says whether the instance was terminated.
+func (h *Host) isGone() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return !h.ended.IsZero()
 }
 
 func (h *Host) isUp() bool {
@@ -71,7 +94,7 @@ func (h *Host) isUp() bool {
 // reset takes the power away and gives it back.
 func (h *Host) reset() {
 	if h.isUp() {
-		h.bottlerocket.PowerOff()
+		h.machine().PowerOff()
 		h.rebooting(false)
 	}
 }
@@ -102,7 +125,7 @@ func (h *Host) boot() {
 	if stopped {
 		return
 	}
-	booted := h.bottlerocket.Boot()
+	booted := h.machine().Boot()
 	h.w.say(h.id, "boots: up %t, %s", booted.Up, booted.Version)
 	h.w.judge.booted(h, booted)
 	if !booted.Up {
@@ -144,43 +167,7 @@ func (h *Host) stop() {
 	if p != nil {
 		p.die()
 	}
-	h.bottlerocket.Close()
-}
-
-func (h *Host) losesTable(d time.Duration) {
-	h.w.say(h.id, "loses the table for %s", d)
-	h.w.Memory.Cut(h.id, true)
-	time.AfterFunc(d, func() { h.w.Memory.Cut(h.id, false) })
-}
-
-// visited is a person at work: one who drains a host, works on it for hours,
-// and sets it ACTIVE again, unless it is the agent's drain that is found.
-func (h *Host) visited() {
-	if h.w.Cluster.Status(h.id) != "ACTIVE" {
-		return
-	}
-	h.w.say(h.id, "an operator drains it")
-	h.w.Cluster.SetStatus(h.id, "DRAINING", operator)
-	time.AfterFunc(time.Duration(1+h.w.number(4))*time.Hour, func() {
-		if h.w.judge.drainedBy(h.id) == operator {
-			h.w.say(h.id, "the operator sets it ACTIVE")
-			h.w.Cluster.SetStatus(h.id, "ACTIVE", operator)
-		}
-	})
-}
-
-// damageIntent is a disk that loses the file or part of it, found at the next
-// start, which comes at once.
-func (h *Host) damageIntent() {
-	h.disk.damage(h.w.chance(0.5))
-	h.mu.Lock()
-	h.unsure = true
-	p := h.process
-	h.mu.Unlock()
-	if p != nil {
-		p.die()
-		h.startAgent(agentRestart)
-	}
+	h.machine().Close()
 }
 
 // fate decides what becomes of a write.
@@ -227,6 +214,12 @@ func (h *Host) noteDrain(name string, f Fate) {
 	}
 }
 
+func (h *Host) setUnsure() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.unsure = true
+}
+
 func (h *Host) isUnsure() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -252,11 +245,39 @@ func (p *process) die() {
 	p.cancel()
 }
 
+// stand waits while the process stands still, whatever its contexts say. It
+// returns false when the process is dead.
+func (p *process) stand() bool {
+	for {
+		p.mu.Lock()
+		left := time.Until(p.paused)
+		p.mu.Unlock()
+		if left <= 0 || p.dead.Load() {
+			return !p.dead.Load()
+		}
+		timer := time.NewTimer(left)
+		select {
+		case <-timer.C:
+		case <-p.ctx.Done():
+			timer.Stop()
+		}
+	}
+}
+
+// lateCall refuses a call whose time was over before it was sent: the process
+// has stood still.
+func (p *process) lateCall(ctx context.Context) error {
+	if p.w.Options.Pauses {
+		return ctx.Err()
+	}
+	return nil
+}
+
 func (p *process) run() {
 	defer p.w.running.Done()
 	door := containerinstance.New(containerinstance.Options{API: p.w.Cluster.As(p.id), Local: p.w.Cluster.Agent(p.id)})
-	a := agent.New(settings(), "simulated", agent.Ports{
-		Host:         hostPort{p, p.bottlerocket.Client()},
+	ports := agent.Ports{
+		Host:         hostPort{p, p.machine().Client()},
 		Node:         nodePort{p, door},
 		Tasks:        door,
 		Surroundings: surroundings{p},
@@ -267,8 +288,11 @@ func (p *process) run() {
 		Cluster: func(context.Context) (string, error) { return "demo", nil },
 		Notify:  func(string) {},
 		Log:     slog.New(lineHandler{w: p.w, host: p.id}),
-	})
-	err := a.Run(p.ctx)
+	}
+	if p.w.Options.Evidence {
+		ports.Evidence = evidencePort{p}
+	}
+	err := agent.New(settings(), "simulated", ports).Run(p.ctx)
 	if !p.dead.Load() {
 		p.w.say(p.id, "agent ends: %v", err)
 		p.dead.Store(true)

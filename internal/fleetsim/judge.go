@@ -2,10 +2,10 @@ package fleetsim
 
 import (
 	"sync"
+	"time"
 
 	"github.com/drydock-ecs/drydock/apiclientx/apitest"
 	"github.com/drydock-ecs/drydock/coordination"
-	"github.com/drydock-ecs/drydock/coordination/coordtest"
 	"github.com/drydock-ecs/drydock/internal/ecstest"
 )
 
@@ -17,18 +17,24 @@ type judge struct {
 	w *World
 
 	mu       sync.Mutex
-	drained  map[string]string // host → who set it DRAINING
-	down     map[string]bool   // host → it is down by a requested reboot
-	requests map[string]bool   // host → a reboot request may still take effect
-	tried    map[string]bool   // host → it has booted or tried the release
-	counted  map[[2]any]int    // failure → how often it was added
-	killed   int               // killed tasks looked at
-	resets   map[string]int    // host → killed tasks that a reset accounts for
+	drained  map[string]string                // host → who set it DRAINING
+	down     map[string]bool                  // host → it is down by a requested reboot
+	requests map[string]bool                  // host → a reboot request may still take effect
+	tried    map[string]bool                  // host → it has booted or tried the release
+	counted  map[[2]any]int                   // failure → how often it was added
+	killed   int                              // killed tasks looked at
+	resets   map[string]int                   // host → killed tasks that a reset accounts for
+	entered  map[coordination.Entry]time.Time // entry → when it came into the record
+	record   coordination.Record
+	slots    int  // most that the policy has ever given
+	retried  bool // an operator let the fleet go on after failures
+	allowed  bool // an operator allowed the release again
+	careless bool // an operator freed the slot of a live host
 }
 
 func newJudge(w *World) *judge {
 	return &judge{w: w, drained: map[string]string{}, down: map[string]bool{}, requests: map[string]bool{},
-		tried: map[string]bool{}, counted: map[[2]any]int{}, resets: map[string]int{}}
+		tried: map[string]bool{}, counted: map[[2]any]int{}, resets: map[string]int{}, entered: map[coordination.Entry]time.Time{}, slots: w.Options.Slots}
 }
 
 func (j *judge) drainedBy(host string) string {
@@ -48,6 +54,9 @@ func (j *judge) statusChanged(c ecstest.Change) {
 	delete(j.drained, c.Host)
 	if c.To == "DRAINING" {
 		j.drained[c.Host] = c.By
+		if c.By == c.Host {
+			j.startsNothing(c.Host, "drains itself")
+		}
 	}
 	j.countOut()
 }
@@ -71,6 +80,7 @@ func (j *judge) rebootRequested(h *Host) {
 	if by := j.drained[h.id]; by == "" || by != h.id && !h.isUnsure() {
 		j.w.breach("promise 3: %s requests a reboot and is not drained by itself", h.id)
 	}
+	j.startsNothing(h.id, "requests a reboot")
 }
 
 func (j *judge) booted(h *Host, b apitest.Booted) {
@@ -79,81 +89,73 @@ func (j *judge) booted(h *Host, b apitest.Booted) {
 	if b.Up {
 		j.down[h.id] = false
 	}
-	active, inactive := h.bottlerocket.Sets()
+	active, inactive := h.machine().Sets()
 	if b.Version == newRelease || !b.Up || active.Version == oldRelease && inactive.Version == newRelease && inactive.Priority > 0 && inactive.Tries == 0 && !inactive.Successful {
 		j.tried[h.id] = true
 	}
 }
 
-// countOut is promise 1: at most as many hosts out because of Drydock as there
-// are slots. The lock must be held.
-func (j *judge) countOut() {
-	out := 0
-	for _, h := range j.w.Hosts {
-		if j.drained[h.id] == h.id || j.down[h.id] {
-			out++
-		}
-	}
-	if out > j.w.Options.Slots {
-		j.w.breach("promise 1: %d hosts are out of service, %d may be", out, j.w.Options.Slots)
-	}
-	if len(j.tried) > j.w.Options.Slots && j.w.Options.Fate == apitest.FallsBack {
-		j.w.breach("promise 4: a release that falls back was tried on %d hosts", len(j.tried))
-	}
-}
-
-// recordChanged is called with the store locked: the rules of the record that
-// hold whatever the agents believe.
-func (j *judge) recordChanged(c coordtest.Applied) {
-	after, err := coordination.Decode(c.After)
-	if err != nil {
-		j.w.breach("%s stored a record that cannot be read: %v", c.Caller, err)
-		return
-	}
-	before, _ := coordination.Decode(c.Before)
+// hostEnded is called when an instance was terminated: what it leaves behind is
+// no host that is out of service.
+func (j *judge) hostEnded(h *Host) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	for _, h := range after.Holders {
-		was, _ := before.Holder(h.Host)
-		begins := h.Phase != was.Phase && (h.Phase == coordination.Draining || h.Phase == coordination.Rebooting)
-		if begins && after.Refuses(h.Target) {
-			j.w.breach("promise 4: %s goes on with %s, which the fleet refuses", h.Host, h.Target)
+	j.down[h.id], j.requests[h.id] = false, false
+	delete(j.drained, h.id)
+	j.resets[h.id] = 1
+}
+
+// The words of operators that change what may be judged.
+func (j *judge) mayRetry()   { j.note(&j.retried) }
+func (j *judge) allows()     { j.note(&j.allowed) }
+func (j *judge) freedAlive() { j.note(&j.careless) }
+
+func (j *judge) note(what *bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	*what = true
+}
+
+// countOut is promise 1: at most as many hosts out because of Drydock as there
+// are slots, and each of them has one. The lock must be held.
+func (j *judge) countOut() {
+	out := 0
+	for _, h := range j.w.hosts() {
+		if !j.isOut(h.id) {
+			continue
 		}
-		if begins && len(before.Failures) > 0 {
-			j.w.breach("promise 4: %s goes on with %s in a halted fleet", h.Host, h.Target)
-		}
-		if was.Host == "" && (len(after.Failures) > 0 || after.Refuses(h.Target)) {
-			j.w.breach("promise 4: %s got a slot for %s in a halted fleet or for a refused release", h.Host, h.Target)
+		out++
+		if _, holds := j.record.Holder(h.id); !holds && !j.careless && !h.isUnsure() && j.record.Schema > 0 {
+			j.w.breach("promise 1: %s is out of service and has no slot", h.id)
 		}
 	}
-	for _, h := range before.Holders {
-		if c.Caller == "" {
-			break // an operator's own act
-		}
-		if _, has := after.Holder(h.Host); !has && (j.drained[h.Host] == h.Host || j.down[h.Host]) {
-			j.w.breach("promise 1: the slot of %s went back while it is out of service", h.Host)
-		}
+	if out > j.slots && !j.careless {
+		j.w.breach("promise 1: %d hosts are out of service, %d may be", out, j.slots)
 	}
-	for _, f := range after.Failures {
-		key := [2]any{f.Host, f.Generation}
-		if !had(before.Failures, f) {
-			if j.counted[key]++; j.counted[key] > 1 {
-				j.w.breach("the failure of %s, generation %d, was counted twice", f.Host, f.Generation)
-			}
-		}
-	}
-	if len(after.Refused) > 0 && j.w.Options.Fate != apitest.FallsBack {
-		j.w.breach("the fleet refuses %s, which boots", after.Refused[0].Release)
+	j.countTried()
+}
+
+// isOut says whether a host is out of service because of Drydock.
+func (j *judge) isOut(host string) bool { return j.drained[host] == host || j.down[host] }
+
+// countTried is promise 4: a release that fails reaches at most max_failures +
+// N - 1 hosts. An operator who lets the fleet go on takes that on himself, but a
+// release that fell back is refused all the same.
+func (j *judge) countTried() {
+	o := j.w.Options
+	most := max(o.MaxFailures, 1) + j.slots - 1
+	fails := o.Fate == apitest.FallsBack && !j.allowed || (o.Sick || o.Fate == apitest.NeverReturns) && !j.retried
+	if fails && !j.careless && len(j.tried) > most {
+		j.w.breach("promise 4: a release that fails was tried on %d hosts, %d may", len(j.tried), most)
 	}
 }
 
-func had(failures []coordination.Failure, f coordination.Failure) bool {
-	for _, other := range failures {
-		if other.Host == f.Host && other.Generation == f.Generation {
-			return true
-		}
+// startsNothing: a holder that was marked stuck turns back. The lock must be
+// held.
+func (j *judge) startsNothing(host, what string) {
+	if h, _ := j.record.Holder(host); h.Stuck {
+		j.w.breach("%s was marked stuck and %s", host, what)
 	}
-	return false
 }
 
 // check is promise 3, after every step: no task died by a reboot that was
@@ -169,37 +171,4 @@ func (j *judge) check() {
 		}
 	}
 	j.killed = len(killed)
-}
-
-// atTheEnd checks what must hold once everything has come to rest.
-func (j *judge) atTheEnd() {
-	r := j.w.record()
-	for _, h := range j.w.Hosts {
-		holder, holds := r.Holder(h.id)
-		sick := holds && holder.Phase == coordination.Sick
-		if j.drainedBy(h.id) == h.id && !sick && h.isUp() {
-			j.w.breach("promise 2: %s stays DRAINING (%+v)", h.id, holder)
-		}
-		if holds && !sick && h.isUp() {
-			j.w.breach("%s keeps its slot in phase %s", h.id, holder.Phase)
-		}
-		if holds && h.isUp() && j.w.Cluster.Status(h.id) == "ACTIVE" && sick {
-			j.w.breach("%s is sick and ACTIVE", h.id)
-		}
-	}
-	j.goal(r)
-}
-
-// goal: where nothing failed for good and nothing makes the hosts back off for
-// hours, the whole fleet runs the release.
-func (j *judge) goal(r coordination.Record) {
-	o := j.w.Options
-	if o.Fate != apitest.BootsWell || o.Sick || len(r.Failures) > 0 || o.Operators || o.Jobs || o.Resets || o.Faults > 0.1 {
-		return
-	}
-	for _, h := range j.w.Hosts {
-		if h.isUp() && h.bottlerocket.Running() != newRelease && j.drainedBy(h.id) != operator {
-			j.w.breach("goal: %s still runs %s, nothing failed, and nobody holds it back", h.id, h.bottlerocket.Running())
-		}
-	}
 }

@@ -18,14 +18,27 @@ type Options struct {
 	Sick    bool          // the ECS agent does not come back under the release
 	Horizon time.Duration // virtual time after which the run ends
 
+	// MaxFailures is the failures that halt the fleet; 0: one.
+	MaxFailures int
+
 	Faults    float64 // chance that a write fails, is lost, or kills the process
 	Resets    bool    // hosts are reset at random moments
-	Outages   bool    // hosts lose the table for a while
+	Outages   bool    // hosts lose the table for a while, one or all of them
 	Operators bool    // people drain and undrain hosts
 	BadDisks  bool    // the intent file is lost or damaged now and then
 	Jobs      bool    // standalone tasks come and go
 
 	SlowReboots bool // a requested reboot comes minutes later
+
+	Latency      bool // the table takes its time, and is throttled for minutes
+	Partitions   bool // hosts lose ECS for a while, or ECS and the table
+	Pauses       bool // processes stand still for minutes and go on
+	Replacements bool // an autoscaler ends hosts and starts others with the old image
+	OldImages    bool // idle hosts come up again with the old image
+	Evidence     bool // hosts may ask EC2 about others
+	BadEvidence  bool // EC2 gives errors, empty answers and incomplete ones
+	Verbs        bool // operators use their commands
+	Careless     bool // and free slots of hosts that are alive: promises 1 and 4 are off
 
 	// Script decides the fate of each write in place of chance. It may act on
 	// the world.
@@ -70,28 +83,48 @@ func (f Fate) String() string {
 }
 
 // Random makes the options of a seed: releases that are good, that fall back,
-// and that come up sick; half of the seeds without resets, because resets heal
-// what is stuck.
+// that take the host with them, and that come up sick; half of the seeds without
+// resets, because resets heal what is stuck.
 func Random(seed uint64) Options {
 	r := rand.New(rand.NewPCG(seed, 1))
-	o := Options{Seed: seed, Hosts: 3 + r.IntN(2), Slots: 1 + r.IntN(2), Horizon: 18 * time.Hour}
+	once := func(n int) bool { return r.IntN(n) == 0 }
+	o := Options{Seed: seed, Hosts: 3 + r.IntN(2), Slots: 1 + r.IntN(2), Horizon: 18 * time.Hour, MaxFailures: 1 + r.IntN(5)/4}
+	o.Replacements = once(3)
 	switch r.IntN(6) {
 	case 0, 1:
 		o.Fate = apitest.FallsBack
 	case 2:
 		o.Sick = true
+	case 3:
+		if o.Replacements {
+			o.Fate = apitest.NeverReturns
+		}
 	}
 	o.Faults = []float64{0, 0.02, 0.08, 0.2}[r.IntN(4)]
 	o.Resets = seed%2 == 1
-	o.Outages = r.IntN(3) == 0
-	o.Operators = r.IntN(4) == 0
-	o.BadDisks = r.IntN(4) == 0
-	o.Jobs = r.IntN(4) == 0
-	o.SlowReboots = r.IntN(4) == 0
+	o.Outages, o.Operators, o.BadDisks, o.Jobs, o.SlowReboots = once(3), once(4), once(4), once(4), once(4)
+	o.Latency, o.Partitions, o.Pauses, o.OldImages = once(4), once(4), once(4), once(6)
+	o.Evidence = !once(4)
+	o.BadEvidence = o.Evidence && once(3)
+	o.Verbs = once(4)
+	o.Careless = o.Verbs && once(4)
 	return o
 }
 
+// String names what is not as usual.
 func (o Options) String() string {
-	return fmt.Sprintf("seed %d: %d hosts, %d slots, fate %d, sick %t, faults %.2f, resets %t, outages %t, operators %t, bad disks %t, jobs %t, slow reboots %t",
-		o.Seed, o.Hosts, o.Slots, o.Fate, o.Sick, o.Faults, o.Resets, o.Outages, o.Operators, o.BadDisks, o.Jobs, o.SlowReboots)
+	text := fmt.Sprintf("seed %d: %d hosts, %d slots, %d failures halt, fate %d, faults %.2f", o.Seed, o.Hosts, o.Slots, max(o.MaxFailures, 1), o.Fate, o.Faults)
+	for _, on := range []struct {
+		name string
+		is   bool
+	}{
+		{"sick", o.Sick}, {"resets", o.Resets}, {"outages", o.Outages}, {"operators", o.Operators}, {"bad disks", o.BadDisks}, {"jobs", o.Jobs},
+		{"slow reboots", o.SlowReboots}, {"latency", o.Latency}, {"partitions", o.Partitions}, {"pauses", o.Pauses}, {"replacements", o.Replacements},
+		{"old images", o.OldImages}, {"evidence", o.Evidence}, {"bad evidence", o.BadEvidence}, {"verbs", o.Verbs}, {"careless", o.Careless},
+	} {
+		if on.is {
+			text += ", " + on.name
+		}
+	}
+	return text
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/drydock-ecs/drydock/agent"
@@ -24,7 +23,7 @@ var (
 // that was definitely not applied, unknown that of one without an answer.
 func perform[T any](p *process, name string, refused, unknown error, do func() (T, error)) (T, error) {
 	var none T
-	if p.dead.Load() {
+	if !p.stand() {
 		return none, errDead
 	}
 	f := p.fate(name)
@@ -48,6 +47,9 @@ func perform[T any](p *process, name string, refused, unknown error, do func() (
 		return none, errDead
 	}
 	p.w.judge.check()
+	if !p.stand() {
+		return none, errDead
+	}
 	return result, err
 }
 
@@ -57,10 +59,12 @@ type hostPort struct {
 	client *apitest.DirectClient
 }
 
-func (h hostPort) OS(ctx context.Context) (apiclientx.OS, error) { return h.client.OS(ctx) }
+func (h hostPort) OS(ctx context.Context) (apiclientx.OS, error) {
+	return read(ctx, h.process, h.client.OS)
+}
 
 func (h hostPort) Updates(ctx context.Context) (apiclientx.Status, error) {
-	return h.client.Updates(ctx)
+	return read(ctx, h.process, h.client.Updates)
 }
 
 func (h hostPort) Do(ctx context.Context, action apiclientx.Action) (apiclientx.Status, error) {
@@ -72,10 +76,30 @@ func (h hostPort) Do(ctx context.Context, action apiclientx.Action) (apiclientx.
 
 func (h hostPort) Reboot(ctx context.Context) error {
 	_, err := perform(h.process, "api:reboot", errRefuse, errRefuse, func() (struct{}, error) {
+		if err := h.lateCall(ctx); err != nil {
+			return struct{}{}, err
+		}
 		h.w.judge.rebootRequested(h.Host)
 		return struct{}{}, h.client.Reboot(context.WithoutCancel(ctx))
 	})
 	return err
+}
+
+// read does what changes nothing. A process that was paused has no more time
+// than it had.
+func read[T any](ctx context.Context, p *process, do func(context.Context) (T, error)) (T, error) {
+	var none T
+	if !p.stand() {
+		return none, errDead
+	}
+	if err := ctx.Err(); err != nil {
+		return none, err
+	}
+	result, err := do(ctx)
+	if !p.stand() {
+		return none, errDead
+	}
+	return result, err
 }
 
 // nodePort is the ECS door with its two writes under the simulation's hand.
@@ -86,27 +110,49 @@ type nodePort struct {
 
 func (n nodePort) Drain(ctx context.Context, self agent.Self) error {
 	_, err := perform(n.process, "ecs:DRAINING", errRefuse, agent.ErrUnanswered, func() (struct{}, error) {
+		if err := n.lateCall(ctx); err != nil {
+			return struct{}{}, err
+		}
 		return struct{}{}, n.Node.Drain(context.WithoutCancel(ctx), self)
 	})
+	if errors.Is(err, agent.ErrUnanswered) {
+		n.setUnsure()
+	}
 	return err
 }
 
+func (n nodePort) Self(ctx context.Context) (agent.Self, error) {
+	return read(ctx, n.process, n.Node.Self)
+}
+
+func (n nodePort) Look(ctx context.Context, self agent.Self) (agent.Instance, error) {
+	return read(ctx, n.process, func(ctx context.Context) (agent.Instance, error) { return n.Node.Look(ctx, self) })
+}
+
 func (n nodePort) Activate(ctx context.Context, self agent.Self) (agent.Instance, error) {
-	return perform(n.process, "ecs:ACTIVE", errRefuse, errRefuse, func() (agent.Instance, error) {
+	instance, err := perform(n.process, "ecs:ACTIVE", errRefuse, errRefuse, func() (agent.Instance, error) {
+		if err := n.lateCall(ctx); err != nil {
+			return agent.Instance{}, err
+		}
 		return n.Node.Activate(context.WithoutCancel(ctx), self)
 	})
+	if err != nil {
+		n.setUnsure()
+	}
+	return instance, err
 }
 
 // surroundings are the instance and its kernel.
 type surroundings struct{ *process }
 
 func (s surroundings) Identity(context.Context) (agent.Identity, error) {
-	return agent.Identity{Instance: s.id, Region: "eu-west-1", Account: "111122223333", Zone: "eu-west-1a"}, nil
+	return agent.Identity{Instance: s.id, Region: "eu-west-1", Account: "111122223333", Zone: s.zone}, nil
 }
 
 func (s surroundings) Leaving(context.Context) (string, error) { return "", nil }
 
 func (s surroundings) Boot() (agent.Boot, error) {
+	s.stand()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return agent.Boot{ID: fmt.Sprintf("boot-%d", s.boots), Uptime: time.Since(s.bootedAt)}, nil
@@ -121,14 +167,14 @@ type storePort struct {
 }
 
 func (s storePort) Fetch(ctx context.Context, fleet string) (coordination.Value, error) {
-	if s.dead.Load() {
-		return coordination.Value{}, errDead
-	}
-	return s.View.Fetch(ctx, fleet)
+	return read(ctx, s.process, func(ctx context.Context) (coordination.Value, error) { return s.View.Fetch(ctx, fleet) })
 }
 
 func (s storePort) Replace(ctx context.Context, old coordination.Value, body []byte) (coordination.Value, error) {
 	return perform(s.process, "record:"+recordWrite(s.id, old.Body, body), errRefuse, coordination.ErrUnknown, func() (coordination.Value, error) {
+		if err := s.lateCall(ctx); err != nil {
+			return coordination.Value{}, err
+		}
 		return s.View.Replace(context.WithoutCancel(ctx), old, body)
 	})
 }
@@ -150,62 +196,6 @@ func recordWrite(host string, before, after []byte) string {
 	default:
 		return "other"
 	}
-}
-
-// disk is the host's persistent directory. It outlives processes and boots.
-type disk struct {
-	host *Host
-	mu   sync.Mutex
-	data []byte
-	bad  bool
-}
-
-func (d *disk) damage(lose bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if lose {
-		d.host.w.say(d.host.id, "loses its intent file")
-		d.data, d.bad = nil, false
-		return
-	}
-	if d.data != nil {
-		d.host.w.say(d.host.id, "has its intent file damaged")
-		d.bad = true
-	}
-}
-
-type intentPort struct{ *process }
-
-func (i intentPort) Load() ([]byte, error) {
-	i.disk.mu.Lock()
-	defer i.disk.mu.Unlock()
-	switch {
-	case i.disk.bad:
-		return nil, agent.ErrDamaged
-	case i.disk.data == nil:
-		return nil, agent.ErrNoIntent
-	}
-	return i.disk.data, nil
-}
-
-func (i intentPort) Save(data []byte) error {
-	i.disk.mu.Lock()
-	before := i.disk.data
-	i.disk.mu.Unlock()
-	_, err := perform(i.process, "intent:"+intentWrite(before, data), errRefuse, errRefuse, func() (struct{}, error) {
-		i.disk.mu.Lock()
-		defer i.disk.mu.Unlock()
-		i.disk.data, i.disk.bad = data, false
-		return struct{}{}, nil
-	})
-	return err
-}
-
-func (i intentPort) SetAside(string) (string, error) {
-	i.disk.mu.Lock()
-	defer i.disk.mu.Unlock()
-	i.disk.data, i.disk.bad = nil, false
-	return "aside", nil
 }
 
 // intentWrite names what a save adds to the intent.

@@ -26,9 +26,14 @@ type World struct {
 	Options Options
 	Cluster *ecstest.Cluster
 	Memory  *coordtest.Memory
-	Hosts   []*Host
+
+	net      *network
+	replaced int // hosts that the autoscaler has ended; used by trouble alone
 
 	mu         sync.Mutex
+	fleet      []*Host // a copy is made when one joins
+	over       bool
+	overlooked map[string]time.Time // by EC2, and when last
 	rand       *rand.Rand
 	start      time.Time
 	transcript strings.Builder
@@ -41,14 +46,16 @@ type World struct {
 // Run runs one fleet to its end and returns the promises that it broke. It
 // must be called in a synctest bubble.
 func Run(o Options) *World {
-	w := &World{Options: o, rand: rand.New(rand.NewPCG(o.Seed, 2)), start: time.Now(), Memory: coordtest.NewMemory()}
-	w.judge = newJudge(w)
+	w := &World{Options: o, rand: rand.New(rand.NewPCG(o.Seed, 2)), start: time.Now(), Memory: coordtest.NewMemory(), overlooked: make(map[string]time.Time)}
+	w.judge, w.net = newJudge(w), newNetwork(w)
 	w.Cluster = ecstest.New(ecstest.Config{
 		Life:           ecstest.Life{Pending: 5 * time.Second, Healthy: 20 * time.Second, Deactivating: 20 * time.Second, Stopping: 10 * time.Second, Deprovisioning: 3 * time.Second},
 		Agent:          ecstest.AgentLife{Register: 10 * time.Second, Connect: 2 * time.Second, Disconnect: time.Minute, Deliver: time.Second},
 		SchedulerDelay: 2 * time.Second,
 		Observe:        w.judge.statusChanged,
+		Fault:          w.net.ecs,
 	})
+	w.Memory.Faults(w.net.table)
 	w.Memory.Watch(w.judge.recordChanged)
 	w.begin()
 	w.live()
@@ -104,11 +111,11 @@ func (w *World) number(n int) int {
 func (w *World) begin() {
 	o := w.Options
 	for i := range o.Hosts {
-		w.Hosts = append(w.Hosts, newHost(w, i))
+		w.add(newHost(w, i))
 	}
 	w.Cluster.AddService(ecstest.Service{Name: "web", Desired: o.Hosts, Limits: &ecstest.Limits{Minimum: 50, Maximum: 200}})
 	w.Cluster.AddService(ecstest.Service{Name: "logs", Daemon: true})
-	record := coordination.NewRecord("simulated", fmt.Sprintf("slots = %d\nmax_failures = 1\n", o.Slots))
+	record := coordination.NewRecord("simulated", w.policy(o.Slots))
 	body, err := record.Encode()
 	if err == nil {
 		_, err = w.Memory.Create(context.Background(), w.Cluster.ARN(), body)
@@ -117,7 +124,7 @@ func (w *World) begin() {
 		w.breach("the lock cannot be created: %v", err)
 	}
 	time.Sleep(2 * time.Minute)
-	for _, h := range w.Hosts {
+	for _, h := range w.hosts() {
 		h.startAgent(0)
 	}
 }
@@ -144,8 +151,8 @@ func (w *World) live() {
 // quietFor counts the minutes in which every host runs the release, is in
 // service, and has no slot.
 func (w *World) quietFor(before int) int {
-	for _, h := range w.Hosts {
-		if !h.isUp() || h.bottlerocket.Running() != newRelease || w.Cluster.Status(h.id) != "ACTIVE" {
+	for _, h := range w.hosts() {
+		if !h.isGone() && (!h.isUp() || h.machine().Running() != newRelease || w.Cluster.Status(h.id) != "ACTIVE") {
 			return 0
 		}
 	}
@@ -155,8 +162,28 @@ func (w *World) quietFor(before int) int {
 	return before + 1
 }
 
+// hosts are all that ever were, oldest first. The slice is not changed.
+func (w *World) hosts() []*Host {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.fleet
+}
+
+func (w *World) add(h *Host) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.fleet = append(w.fleet[:len(w.fleet):len(w.fleet)], h)
+}
+
+// isOver says whether the run has ended: nothing is to be started any more.
+func (w *World) isOver() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.over
+}
+
 func (w *World) host(id string) *Host {
-	for _, h := range w.Hosts {
+	for _, h := range w.hosts() {
 		if h.id == id {
 			return h
 		}
@@ -165,7 +192,10 @@ func (w *World) host(id string) *Host {
 }
 
 func (w *World) end() {
-	for _, h := range w.Hosts {
+	w.mu.Lock()
+	w.over = true
+	w.mu.Unlock()
+	for _, h := range w.hosts() {
 		h.stop()
 	}
 	w.running.Wait()
@@ -196,27 +226,6 @@ func (w *World) operate(what string, change func(*coordination.Record)) {
 	}
 	if err != nil {
 		w.breach("the operator's change did not go through: %v", err)
-	}
-}
-
-// trouble is what the seed does to the fleet in this minute.
-func (w *World) trouble() {
-	o := w.Options
-	for _, h := range w.Hosts {
-		switch {
-		case o.Resets && w.chance(0.004):
-			w.say(h.id, "is reset")
-			h.reset()
-		case o.Outages && w.chance(0.01):
-			h.losesTable(time.Duration(1+w.number(40)) * time.Minute)
-		case o.Operators && w.chance(0.005):
-			h.visited()
-		case o.BadDisks && w.chance(0.005):
-			h.damageIntent()
-		case o.Jobs && w.chance(0.005):
-			_, err := w.Cluster.Run(h.id, ecstest.Standalone{Length: time.Duration(1+w.number(60)) * time.Minute})
-			w.say(h.id, "a standalone task is started (%v)", err)
-		}
 	}
 }
 

@@ -1,0 +1,70 @@
+package fleetsim
+
+import (
+	"time"
+
+	"github.com/drydock-ecs/drydock/apiclientx/apitest"
+	"github.com/drydock-ecs/drydock/coordination"
+)
+
+// enough is the time after which the slot of a host that is gone is free: it is
+// late, is marked, and EC2 has been asked twice by a host that looks seldom.
+const enough = 5 * time.Hour
+
+// atTheEnd checks what must hold once everything has come to rest.
+func (j *judge) atTheEnd() {
+	r := j.w.record()
+	for _, h := range j.w.hosts() {
+		holder, holds := r.Holder(h.id)
+		switch {
+		case h.isGone():
+			j.ofGone(h, holder, holds)
+		case h.isUp():
+			j.ofLive(h, holder, holds)
+		}
+	}
+	j.goal(r)
+}
+
+func (j *judge) ofLive(h *Host, holder coordination.Holder, holds bool) {
+	sick := holds && holder.Phase == coordination.Sick
+	if j.drainedBy(h.id) == h.id && !sick {
+		j.w.breach("promise 2: %s stays DRAINING (%+v)", h.id, holder)
+	}
+	if holds && !sick {
+		j.w.breach("%s keeps its slot in phase %s", h.id, holder.Phase)
+	}
+	// One that an operator wants back is set ACTIVE and keeps its slot until its
+	// ECS agent is there.
+	if sick && !holder.Restore && j.w.Cluster.Status(h.id) == "ACTIVE" {
+		j.w.breach("%s is sick and ACTIVE", h.id)
+	}
+}
+
+// ofGone: where EC2 answers, the slot of a host that is gone does not stay used.
+func (j *judge) ofGone(h *Host, holder coordination.Holder, holds bool) {
+	o := j.w.Options
+	h.mu.Lock()
+	since := time.Since(h.ended)
+	h.mu.Unlock()
+	if holds && since > enough && o.Evidence && !o.BadEvidence && o.Fate != apitest.NeverReturns {
+		j.w.breach("the slot of %s, phase %s, is used %s after it was terminated", h.id, holder.Phase, since.Round(time.Minute))
+	}
+}
+
+// goal: where nothing failed for good and nothing makes the hosts back off for
+// hours, the whole fleet runs the release.
+func (j *judge) goal(r coordination.Record) {
+	o := j.w.Options
+	if o.Fate != apitest.BootsWell || o.Sick || len(r.Failures) > 0 || r.Halt != nil || o.Operators || o.Jobs || o.Resets || o.Faults > 0.1 {
+		return
+	}
+	if o.Replacements || o.OldImages || o.Pauses || o.Partitions || o.Verbs {
+		return // what began late need not have ended
+	}
+	for _, h := range j.w.hosts() {
+		if h.isUp() && h.machine().Running() != newRelease && j.drainedBy(h.id) != operator {
+			j.w.breach("goal: %s still runs %s, nothing failed, and nobody holds it back", h.id, h.machine().Running())
+		}
+	}
+}
