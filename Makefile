@@ -25,10 +25,10 @@ TOOL    := go tool -modfile=tools/go.mod
 SEEDS   ?= 2000
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint demo bench sim generate clean
+.PHONY: help build test test-host lint packaging demo bench sim model rootfs image release generate clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
 build: ## build bin/drydock and bin/drydock-demo, static and stripped
 	$(BUILD) -o bin/ ./cmd/drydock ./cmd/drydock-demo
@@ -43,6 +43,10 @@ lint: ## check the form (gofmt) and the sense (go vet, staticcheck) of the code
 	go vet ./...
 	$(TOOL) staticcheck ./...
 
+packaging: tools/npm/node_modules/.ready tools/pip/.venv/.ready ## check what is deployed: template, rights, Terraform module
+	node --test --test-reporter=spec tools/npm/packaging/*.test.js
+	tools/pip/.venv/bin/cfn-lint --regions ALL_REGIONS --template packaging/cloudformation/drydock.yaml
+
 demo: build ## update a simulated cluster with real agent processes (ARGS=…)
 	bin/drydock-demo $(ARGS)
 
@@ -52,11 +56,29 @@ bench: build ## measure size, memory, start and calls of bin/drydock, and hot co
 sim: ## simulate fleets, SEEDS=2000 of them
 	go test ./internal/fleetsim/... -count=1 -timeout 30m -args -seeds=$(SEEDS)
 
+# The files of the image, in dist/rootfs, for the architecture ARCH.
+ARCH ?= $(shell go env GOARCH)
+ROOTFS ?= dist/rootfs
+rootfs:
+	rm -rf $(ROOTFS) && mkdir -p $(ROOTFS)/etc/ssl/certs
+	GOOS=linux GOARCH=$(ARCH) $(BUILD) -o $(ROOTFS)/drydock ./cmd/drydock
+	go run ./packaging/image/roots >$(ROOTFS)/etc/ssl/certs/ca-certificates.crt
+
+IMAGE := dist/drydock-$(or $(VERSION),devel)-image.tar
+image: ## build the image for amd64 and arm64 as an OCI archive in dist/, without Docker
+	@$(MAKE) --no-print-directory -s rootfs ARCH=amd64 ROOTFS=dist/rootfs-amd64
+	@$(MAKE) --no-print-directory -s rootfs ARCH=arm64 ROOTFS=dist/rootfs-arm64
+	@packaging/image/build "$(or $(VERSION),devel)" $(IMAGE)
+	@go run ./packaging/image/inspect $(IMAGE)
+
+release: image ## gather binaries, image, SBOMs, template and checksums in dist/release
+	@packaging/release "$(or $(VERSION),devel)" $(IMAGE) dist/release
+
 generate: ## write what is generated: docs/state-machine.md
 	go generate ./...
 
 clean: ## remove what was built and installed here
-	rm -rf bin dist tools/npm/node_modules
+	rm -rf bin dist tools/npm/node_modules tools/pip/.venv
 
 # dynalite stands in for DynamoDB. Where it is not to be had the file is not
 # made either, and the tests that need it are skipped.
@@ -64,3 +86,10 @@ tools/npm/node_modules/.ready: tools/npm/package-lock.json
 	@if ! command -v npm >/dev/null; then echo "npm is missing: testing without dynalite"; \
 	elif npm ci --prefix tools/npm --ignore-scripts --no-audit --no-fund --loglevel=error; then touch $@; \
 	else echo "npm ci failed: testing without dynalite"; fi
+
+# cfn-lint, with the schemas of CloudFormation in it.
+tools/pip/.venv/.ready: tools/pip/requirements.txt
+	rm -rf $(@D)
+	python3 -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r $<
+	touch $@

@@ -87,6 +87,8 @@ type update struct {
 	activated time.Time // ECS showed the host ACTIVE and connected
 	returns   int       // tries to return the slot
 	blameless bool      // the fleet stopped the update: the attempt is given back
+
+	lateActive time.Time // when a call to set the host ACTIVE was made at the latest that got no answer; zero: none
 }
 
 // stopwatch measures a phase in uptime.

@@ -192,7 +192,7 @@ func grantUnanswered(w *world) {
 func grantLate(w *world) {
 	faultOnce(w, coordtest.Replace, coordtest.Fault{Late: 30 * time.Second})
 	w.once("record:granted", func(*process) error {
-		time.AfterFunc(time.Millisecond, func() { w.cutTable(true) })
+		time.AfterFunc(time.Microsecond, func() { w.cutTable(true) }) // before it is tried again
 		time.AfterFunc(5*time.Minute, func() { w.cutTable(false) })
 		return nil
 	})

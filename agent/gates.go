@@ -13,16 +13,17 @@ import (
 // releaseGate asks whether the release may be begun at all, from what is at
 // hand. It answers "" or the reason why not.
 type releaseGate struct {
-	name string
-	ask  func(a *Agent, r coordination.Record, release string) string
+	name      string
+	ofRelease bool // it can be asked of a release alone
+	ask       func(a *Agent, r coordination.Record, release string) string
 }
 
 // releaseGates are asked before staging and again in the queue.
 var releaseGates = []releaseGate{
-	{"policy", (*Agent).gatePolicy},
-	{"refused", (*Agent).gateRefused},
-	{"downgrade", (*Agent).gateDowngrade},
-	{"back-off", (*Agent).gateBackOff},
+	{"policy", false, (*Agent).gatePolicy},
+	{"refused", true, (*Agent).gateRefused},
+	{"downgrade", true, (*Agent).gateDowngrade},
+	{"back-off", true, (*Agent).gateBackOff},
 }
 
 // startGate asks whether the host may go out of service now.

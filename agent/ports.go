@@ -32,7 +32,9 @@ type Node interface {
 	// Drain sets it DRAINING. The call is made once, without retries: an error
 	// that is ErrUnanswered may be applied later.
 	Drain(ctx context.Context, self Self) error
-	// Activate sets it ACTIVE and returns what ECS shows then.
+	// Activate sets it ACTIVE and returns what ECS shows then. What got no
+	// answer is not tried again: such an error is ErrUnanswered, and the call
+	// may be applied later.
 	Activate(ctx context.Context, self Self) (Instance, error)
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/drydock-ecs/drydock/agent"
 	"github.com/drydock-ecs/drydock/apiclientx/apitest"
+	"github.com/drydock-ecs/drydock/coordination"
 	"github.com/drydock-ecs/drydock/internal/ecstest"
 )
 
@@ -163,6 +164,46 @@ func TestDrainTakenBackBetweenProcesses(t *testing.T) {
 		})
 		if drained {
 			t.Error("the host was drained again after an operator had set it ACTIVE")
+		}
+	})
+}
+
+// Who drains the host after its slot went back has it drained, also where a call
+// of ours to set it ACTIVE got no answer and is still under way.
+func TestLateActive(t *testing.T) {
+	for name, unanswered := range map[string]error{"unanswered": agent.ErrUnanswered, "the process dies": nil} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, options{}, func(w *world) {
+				w.once("ecs:ACTIVE", func(p *process) error {
+					time.AfterFunc(55*time.Second, func() { w.cluster.SetStatus(mine, "ACTIVE", mine) })
+					if unanswered == nil {
+						return kill(p)
+					}
+					return unanswered
+				})
+				w.start()
+				w.untilUpdated()
+				w.cluster.SetStatus(mine, "DRAINING", operator)
+				w.pass(5 * time.Minute)
+				if s := w.cluster.Status(mine); s != "DRAINING" {
+					t.Errorf("promise 5: the operator's drain, after the slot was returned, was undone: %s", s)
+				}
+			})
+		})
+	}
+}
+
+// A slot that was freed by hand while the host rebooted, and the resume after
+// it, do not keep the fleet from learning that the release fell back.
+func TestFreedAndResumedThenFellBack(t *testing.T) {
+	inWorld(t, options{release: apitest.Release{Version: newRelease, Fate: apitest.FallsBack}}, func(w *world) {
+		afterReboot(w, func() {
+			w.operate("frees the slot and resumes", func(r *coordination.Record) { r.Holders, r.Failures = nil, nil })
+		})
+		w.start()
+		w.until("at rest after a boot", 2*time.Hour, func() bool { return w.bootCount() == 2 && w.atRest() })
+		if !w.record().Refuses(newRelease) {
+			t.Errorf("the release fell back and is not refused; failures %+v", w.record().Failures)
 		}
 	})
 }

@@ -101,7 +101,7 @@ func TestWaitersSleepByTheirDistance(t *testing.T) {
 	if n := looks(0); n < 200 || n > 320 { // every 15 s: the holder has its reboot before it
 		t.Errorf("the front looked %d times in an hour", n)
 	}
-	if n := looks(1); n < 8 || n > 20 {
+	if n := looks(1); n < 16 || n > 26 { // every 180 s ±20 %
 		t.Errorf("the next looked %d times in an hour", n)
 	}
 	if n := looks(50); n > 4 {

@@ -58,6 +58,9 @@ func (a *Agent) undo(ctx context.Context, s State) (Outcome, bool) {
 	if o, ok := a.backInService(ctx); !ok {
 		return o, false
 	}
+	if o, ok := a.lateActiveWait(); !ok {
+		return o, false
+	}
 	if o, ok := a.lateDrainLook(ctx); !ok {
 		return o, false
 	}
@@ -163,6 +166,9 @@ func (a *Agent) setActive(ctx context.Context, target Self) (Instance, error) {
 		return a.ports.Node.Look(ctx, target)
 	}
 	instance, err := a.ports.Node.Activate(ctx, target)
+	if errors.Is(err, ErrUnanswered) {
+		a.update.lateActive = time.Now()
+	}
 	if err == nil && instance.Status == "ACTIVE" {
 		a.noteAnyway(func(d *Duty) { d.MadeActive = true })
 	}
@@ -207,6 +213,16 @@ func (a *Agent) unregistered(i Instance) (Outcome, bool) {
 	a.log(State{}).Error("the host is in no cluster: its slot is returned, nothing else can be done",
 		slog.String("status", i.Status), slog.String(keyHint, "register the host again or replace it"))
 	a.update.activated = time.Now()
+	return Outcome{}, true
+}
+
+// lateActiveWait waits until no call to set the host ACTIVE that got no answer
+// can land any more: after *restored* it would undo someone else's drain.
+func (a *Agent) lateActiveWait() (Outcome, bool) {
+	since := a.update.lateActive
+	if left := lateDrain - time.Since(since); !since.IsZero() && left > 0 {
+		return Outcome{Kind: Again, Reason: "in service; a call to set it ACTIVE got no answer and may still come", After: left}, false
+	}
 	return Outcome{}, true
 }
 

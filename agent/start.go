@@ -35,6 +35,9 @@ func (a *Agent) start(ctx context.Context) Outcome {
 		a.learnRunning(ctx)
 		f.Running = a.running
 	}
+	if d := f.Duty; f.HasDuty && d.Outcome != "" && d.DrainCalls > 0 && !d.Restored {
+		a.update.lateActive = time.Now() // an earlier process may have called, and died before the answer
+	}
 	o := Resume(f)
 	if unread != nil && !f.HasDuty {
 		return a.again("the intent file cannot be read", hint.Wrap(unread, "check the host container's persistent directory"))

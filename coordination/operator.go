@@ -26,13 +26,16 @@ func Stop(who, reason string, now time.Time) Rule {
 }
 
 // Lift takes away what an operator was shown to halt the fleet, and nothing
-// else: this very halt (nil: none was shown) and the failures of these hosts and
-// generations. What has come since stays, because nobody has judged it yet.
+// else: this very halt (nil: none was shown) and these failures. What has come
+// since stays, because nobody has judged it yet: also what a host itself said in
+// place of what a watcher had said of it.
 func Lift(halt *Halt, failures []Failure) Rule {
 	return Rule{Change: func(r Record) (Record, error) {
 		lifts := sameHalt(r.Halt, halt)
 		shown := func(f Failure) bool {
-			return slices.ContainsFunc(failures, func(s Failure) bool { return s.Host == f.Host && s.Generation == f.Generation })
+			return slices.ContainsFunc(failures, func(s Failure) bool {
+				return s.Host == f.Host && s.Generation == f.Generation && s.Cause == f.Cause
+			})
 		}
 		if !lifts && !slices.ContainsFunc(r.Failures, shown) {
 			return r, ErrDone

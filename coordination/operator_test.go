@@ -14,7 +14,9 @@ import (
 // TestOperatorRules is a table of each rule's answers, seen in what it leaves.
 func TestOperatorRules(t *testing.T) {
 	lunch := &Halt{Who: "ann", At: clock(2), Reason: "lunch"}
-	keyOf := func(host string, generation int64) []Failure { return []Failure{{Host: host, Generation: generation}} }
+	shown := func(host string, generation int64, cause string) []Failure {
+		return []Failure{{Host: host, Generation: generation, Cause: cause}}
+	}
 	cleared := func(r *Record) { r.Failures, r.Halt = nil, nil }
 	freed := failed("i-a", 5, CauseFreed)
 	for name, test := range map[string]struct {
@@ -31,11 +33,11 @@ func TestOperatorRules(t *testing.T) {
 		"lift nothing":                {fleetOf(), Lift(nil, nil), "done", Record{}},
 		"lift nothing that was shown": {fleetOf(halted, failed("i-z", 1, "sick")), Lift(nil, nil), "done", Record{}},
 		"lift another halt":           {fleetOf(halted), Lift(&Halt{Who: "ann", At: clock(3), Reason: "lunch"}, nil), "done", Record{}},
-		"lift one of two failures": {fleetOf(failed("i-y", 1, "sick"), failed("i-z", 2, "sick")), Lift(nil, keyOf("i-y", 1)), "changed",
+		"lift one of two failures": {fleetOf(failed("i-y", 1, "sick"), failed("i-z", 2, "sick")), Lift(nil, shown("i-y", 1, "sick")), "changed",
 			fleetOf(failed("i-z", 2, "sick"))},
-		"lift, of another generation": {fleetOf(failed("i-z", 2, "sick")), Lift(nil, keyOf("i-z", 1)), "done", Record{}},
-		"lift, the cause has changed": {fleetOf(failed("i-z", 2, "fell_back")), Lift(nil, keyOf("i-z", 2)), "changed", fleetOf(cleared)},
-		"lift all but the refusal": {fleetOf(halted, failed("i-z", 1, "fell_back"), refuses("2.0")), Lift(lunch, keyOf("i-z", 1)), "changed",
+		"lift, of another generation":                 {fleetOf(failed("i-z", 2, "sick")), Lift(nil, shown("i-z", 1, "sick")), "done", Record{}},
+		"lift, the host's word has come in its place": {fleetOf(failed("i-z", 2, "fell_back")), Lift(nil, shown("i-z", 2, "stuck")), "done", Record{}},
+		"lift all but the refusal": {fleetOf(halted, failed("i-z", 1, "fell_back"), refuses("2.0")), Lift(lunch, shown("i-z", 1, "fell_back")), "changed",
 			fleetOf(refuses("2.0"))},
 		"edit":            {fleetOf(), editTo("1 1 1"), "changed", fleetOf(policy("1 1 1"))},
 		"edit to itself":  {fleetOf(), editTo("3 2 0"), "done", Record{}},
@@ -123,8 +125,8 @@ func TestAgentObeys(t *testing.T) {
 		"its slot was freed":           {free(fleetOf()), reassert, "not_holder", ""},
 		"freed, and updated":           {free(fleetOf(phase(Verifying))), Return("i-a", 5, Report{Release: "2.0"}, clock(5)), "changed", ""},
 		"freed, and fell back":         {free(fleetOf(phase(Rebooting))), Return("i-a", 5, Report{Cause: "fell_back", Release: "2.0"}, clock(5)), "changed", "i-a/5 fell_back"},
-		"freed and resumed, then sick": {must(t, free(fleetOf(phase(Rebooting))), Lift(nil, []Failure{{Host: "i-a", Generation: 5}})), Return("i-a", 5, Report{Cause: "sick", Release: "2.0"}, clock(5)), "done", ""},
-		"resumed, still sick":          {must(t, fleetOf(phase(Sick), failed("i-a", 5, "sick")), Lift(nil, []Failure{{Host: "i-a", Generation: 5}})), Fail("i-a", 5, "sick", time.Hour, clock(5)), "done", ""},
+		"freed and resumed, then sick": {must(t, free(fleetOf(phase(Rebooting))), Lift(nil, []Failure{{Host: "i-a", Generation: 5, Cause: CauseFreed}})), Return("i-a", 5, Report{Cause: "sick", Release: "2.0"}, clock(5)), "done", ""},
+		"resumed, still sick":          {must(t, fleetOf(phase(Sick), failed("i-a", 5, "sick")), Lift(nil, []Failure{{Host: "i-a", Generation: 5, Cause: "sick"}})), Fail("i-a", 5, "sick", time.Hour, clock(5)), "done", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, err := change(t, test.record, test.rule)
@@ -269,7 +271,10 @@ func checkOperated(t *rapid.T, name string, before, after, looked Record) {
 	if before.Halt != nil && after.Halt == nil && (name != "lift" || !sameHalt(before.Halt, looked.Halt)) {
 		t.Fatalf("%s lifted a halt that was not shown: %+v", name, before.Halt)
 	}
-	shown := func(f Failure) bool { return looked.failure(f.Host, f.Generation) >= 0 }
+	shown := func(f Failure) bool {
+		i := looked.failure(f.Host, f.Generation)
+		return i >= 0 && looked.Failures[i].Cause == f.Cause
+	}
 	for _, f := range before.Failures {
 		gone := after.failure(f.Host, f.Generation) < 0
 		early := name == "free" && slices.ContainsFunc(before.Holders, func(h Holder) bool {

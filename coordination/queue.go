@@ -61,7 +61,7 @@ func (r Record) Place(t Ticket, limits Limits) Place {
 			ahead--
 		}
 	}
-	p.Ahead = int(ahead)
+	p.Ahead = int(max(ahead, 0)) // two holders of one ticket are nonsense
 	return p
 }
 
@@ -148,9 +148,11 @@ const (
 	unknownHold = 10 * time.Minute
 	// passedLook is how often a waiter looks that the pointer has passed.
 	passedLook = time.Minute
-	// caution is the share of the expected wait that a waiter sleeps: holds may
-	// be twice as short as the average says.
-	caution = 0.5
+	// caution is the share of the expected wait that a waiter far back sleeps:
+	// holds may be much shorter than the average says.
+	caution = 0.6
+	// shortHold is a hold, as a share of the average, that hardly any is shorter than.
+	shortHold = 0.3
 )
 
 // Hold is the average time from grant to return, in (0, 2 h].
@@ -181,7 +183,7 @@ func (r Record) Sleep(p Place, limits Limits, poll Polling) time.Duration {
 	case p.Ahead == 0:
 		sleep = 3 * poll.Min
 	case behind < later:
-		sleep = within(scale(every, caution*float64(behind+1)), poll.Min, 3*poll.Min)
+		sleep = within(scale(every, float64(behind+1)/2), poll.Min, 2*poll.Min)
 	default:
 		sleep = max(r.far(p.Ahead, slots), 3*poll.Min)
 	}
@@ -192,13 +194,13 @@ func (r Record) Sleep(p Place, limits Limits, poll Polling) time.Duration {
 }
 
 // far is the sleep of a waiter that no slot of the present holders can reach
-// soon: half of the expected wait, and less where chance decides; whole rounds
-// of holds that must come first are certain.
+// soon: part of the expected wait, and less where chance decides; of the rounds
+// of whole holds that must come first each takes its shortest at the least.
 func (r Record) far(ahead, slots int) time.Duration {
 	hold := r.Hold()
 	d := float64(ahead)
 	likely := min(caution*d, d-2*math.Sqrt(d)) / float64(slots)
-	rounds := caution * float64(ahead/slots)
+	rounds := shortHold * float64(ahead/slots)
 	return scale(hold, max(likely, rounds))
 }
 

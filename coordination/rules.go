@@ -215,15 +215,21 @@ type Report struct {
 // change, so that no host can see the free slot and not the failure.
 //
 // When the host's entry is gone, either an earlier answer was lost, and then
-// everything stands there already, or someone freed the slot; of the second a
-// failure with cause CauseFreed tells, and then the host's better knowledge
-// takes its place. In no case is a failure added without an entry: it would
-// be counted a second time after an operator has taken it away.
+// everything stands there already, or someone freed the slot. A failure with
+// another cause than that of the report tells of the second: the host knows
+// better than who left it there, and its report takes the failure's place.
+//
+// In no case is a failure added without an entry: it would be counted a second
+// time after an operator has taken it away. A refusal is: of a release that
+// fell back on a slot that was freed nothing else may tell. It costs a second
+// allow where one came between the write and its lost answer.
 func Return(host string, generation int64, report Report, now time.Time) Rule {
 	return Rule{Change: func(r Record) (Record, error) {
 		f := r.failure(host, generation)
 		i := r.index(host, generation)
-		if i < 0 && (f < 0 || r.Failures[f].Cause != CauseFreed) {
+		counts := i >= 0 || f >= 0 && r.Failures[f].Cause != report.Cause
+		untold := f < 0 && report.Refuse && !r.Refuses(report.Release)
+		if !counts && !untold {
 			return r, ErrDone
 		}
 		published := i >= 0 && r.Holders[i].Phase == Sick // see Fail
@@ -235,7 +241,7 @@ func Return(host string, generation int64, report Report, now time.Time) Rule {
 		switch {
 		case report.Cause == "":
 			r.withdraw(host, generation)
-		case !published:
+		case f >= 0 || i >= 0 && !published:
 			r.fail(Failure{Host: host, Generation: generation, Cause: report.Cause, Release: report.Release, At: now})
 		}
 		if report.Refuse && !r.Refuses(report.Release) {

@@ -131,16 +131,22 @@ func (w *twin) fail(host string, generation int64) string {
 func (w *twin) giveBack(host string, generation int64, report Report) string {
 	key := failureKey(host, generation)
 	h := w.own(host, generation)
-	freed := w.failures[key] == CauseFreed
-	if h == nil && !freed {
+	said, failed := w.failures[key]
+	switch {
+	case h == nil && failed && said == report.Cause:
 		return "done"
+	case h == nil && !failed && (!report.Refuse || w.refused[report.Release]):
+		return "done"
+	case h == nil && !failed: // freed and resumed: the refusal alone
+		w.refused[report.Release] = true
+		return "changed"
 	}
 	if h != nil {
 		delete(w.holders, host)
 	}
 	if report.Cause == "" {
 		delete(w.failures, key)
-	} else if h == nil || !h.saidSick {
+	} else if failed || !h.saidSick {
 		w.failures[key] = report.Cause
 	}
 	if report.Refuse {

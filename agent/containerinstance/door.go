@@ -82,3 +82,18 @@ func attempts(n int) func(*ecs.Options) {
 		o.Retryer = retry.AddWithMaxAttempts(o.Retryer, n)
 	}
 }
+
+// attemptsRefused is attempts for a call that must not land later than anyone
+// knows: only one that ECS has refused is made again.
+func attemptsRefused(n int) func(*ecs.Options) {
+	return func(o *ecs.Options) {
+		o.Retryer = refusedOnly{retry.AddWithMaxAttempts(o.Retryer, n)}
+	}
+}
+
+type refusedOnly struct{ aws.Retryer }
+
+// IsErrorRetryable leaves out what got no answer.
+func (r refusedOnly) IsErrorRetryable(err error) bool {
+	return refused(err) && r.Retryer.IsErrorRetryable(err)
+}

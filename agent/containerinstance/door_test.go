@@ -377,6 +377,11 @@ func TestActivate(t *testing.T) {
 		_, err := w.door.Activate(w.Context(), w.self)
 		want(w, "took", time.Since(start), 30*time.Second)
 		wantErr(w, "no answer", err, "set ACTIVE: ", "does not answer in time")
+		want(w, "it may still be applied", errors.Is(err, agent.ErrUnanswered), true)
+
+		w.faults("UpdateContainerInstancesState", ecstest.Fault{Lose: true, Report: ecstest.Throttle})
+		_, err = w.door.Activate(w.Context(), w.self)
+		want(w, "a refused one may not", err != nil && !errors.Is(err, agent.ErrUnanswered), true)
 	})
 }
 

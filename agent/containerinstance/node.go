@@ -76,16 +76,20 @@ func notActive(err error) error {
 }
 
 // Activate sets the instance ACTIVE, whatever it was before, and returns what
-// ECS shows then, without its health. One call, up to five attempts: setting
-// ACTIVE twice does no harm. An instance that is deregistered comes back as
+// ECS shows then, without its health. One call, up to five attempts, of which
+// all but the last were refused: one without an answer, agent.ErrUnanswered,
+// may land later and is for the agent to wait for. An instance that is deregistered comes back as
 // INACTIVE and an unknown one with Status "": nothing is left to undo there.
 func (d *Door) Activate(ctx context.Context, self agent.Self) (agent.Instance, error) {
 	const act, op = "set ACTIVE", "UpdateContainerInstancesState"
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	out, err := d.api.UpdateContainerInstancesState(ctx, stateInput(self, types.ContainerInstanceStatusActive), attempts(writeAttempts))
-	if err != nil {
+	out, err := d.api.UpdateContainerInstancesState(ctx, stateInput(self, types.ContainerInstanceStatusActive), attemptsRefused(writeAttempts))
+	switch {
+	case err != nil && refused(err):
 		return agent.Instance{}, fail(act, op, err)
+	case err != nil:
+		return agent.Instance{}, fail(act, op, fmt.Errorf("%w: %w", agent.ErrUnanswered, err))
 	}
 	return settled(act, out.ContainerInstances, out.Failures)
 }

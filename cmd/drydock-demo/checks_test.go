@@ -40,7 +40,7 @@ func good() evidence {
 		rested: map[string]int{"i-1": 0, "i-2": 0, "i-3": 0},
 	}
 	for i, id := range []string{"i-1", "i-2", "i-3"} {
-		e.hosts = append(e.hosts, hostEnd{id, "host" + id[1:], newRelease, "ACTIVE", true})
+		e.hosts = append(e.hosts, hostEnd{id, "host" + id[1:], newRelease, "ACTIVE", true, false})
 		e.entries = append(e.entries, entriesOf(id, 70*i)...)
 	}
 	e.sum()
@@ -101,7 +101,7 @@ func fellBack() evidence {
 func hangs() evidence {
 	e := fellBack()
 	e.entries = append(e.entries[:5:5], entry{at(53), "i-1", hung, ""})
-	e.hosts[0] = hostEnd{"i-1", "host-1", "", "DRAINING", false}
+	e.hosts[0] = hostEnd{"i-1", "host-1", "", "DRAINING", false, false}
 	e.record.Refused = nil
 	e.record.Holders = []coordination.Holder{{Host: "i-1", Generation: 1, Phase: coordination.Rebooting, Stuck: true}}
 	e.status = "state halted: 1 of 1 failures\nholders i-1 STUCK"
@@ -128,16 +128,95 @@ func killings() evidence {
 	return e
 }
 
+// lost is a run in which host-1 was terminated while it rebooted.
+func lost() evidence {
+	e := good()
+	e.entries = append(entriesOf("i-1", 0)[:5:5],
+		entry{at(40), "i-1", terminated, ""}, entry{at(250), "i-1", markedStuck, ""},
+		entry{at(260), "i-3", askedEC2, "host-1, host-9"}, entry{at(310), "i-3", askedEC2, "host-1"},
+		entry{at(311), "i-1", returned, ""}, entry{at(340), "i-1", resumed, "to be lifted: failure of i-1, generation 1"})
+	e.add(append(entriesOf("i-2", 350), entriesOf("i-3", 420)...)...)
+	e.hosts[0] = hostEnd{"i-1", "host-1", "", "", false, true}
+	return e
+}
+
+// replaced is a run in which host-1 hung and host-4 took its place.
+func replaced() evidence {
+	e := lost()
+	e.drop("i-2", granted)
+	e.entries = slices.DeleteFunc(e.entries, func(x entry) bool { return x.at.After(at(311)) })
+	e.add(entry{at(39), "i-1", hung, ""}, entry{at(41), "i-4", launched, oldRelease}, entry{at(60), "i-4", preparing, ""})
+	e.hosts = append(e.hosts, hostEnd{"i-4", "host-4", oldRelease, "ACTIVE", true, false})
+	e.hosts[1].running, e.hosts[2].running = oldRelease, oldRelease
+	e.record.Failures = []coordination.Failure{{Host: "i-1", Generation: 1, Cause: coordination.CauseFreed, Release: newRelease}}
+	e.status = "state halted: 1 of 1 failures"
+	return e
+}
+
+// parted is a run in which host-1 and host-3 were cut off twice.
+func parted() evidence {
+	e := good()
+	for _, from := range []int{2, 39} {
+		for _, id := range []string{"i-1", "i-3"} {
+			e.add(entry{at(from), id, cutOff, ""}, entry{at(from + 10), id, cutHealed, ""})
+		}
+	}
+	return e
+}
+
+// violation is one that a check of a story must find.
+type violation struct {
+	story, promise, broken string // broken is part of what the check says
+	plant                  func(*evidence)
+}
+
+// lossViolations are those of the stories in which hosts or the table are lost.
+func lossViolations() []violation {
+	const freed, started, stayed = "freed on two answers of EC2, after", "between the mark and", "stayed until the operator"
+	return []violation{
+		{"lost-host", "never more hosts out", "2 were out", func(e *evidence) { e.move("i-2", draining, -60) }},
+		{"lost-host", freed, "host-1 has still its slot", func(e *evidence) { e.drop("i-1", returned) }},
+		{"lost-host", freed, "freed without a mark", func(e *evidence) { e.drop("i-1", markedStuck) }},
+		{"lost-host", freed, "without two answers", func(e *evidence) { e.move("i-3", askedEC2, 10) }},
+		{"lost-host", freed, "without two answers", func(e *evidence) {
+			e.drop("i-3", askedEC2)
+			e.add(entry{at(260), "i-3", askedEC2, "host-1"}, entry{at(309), "i-3", askedEC2, "host-1"}, entry{at(310), "i-2", askedEC2, "host-1"})
+		}},
+		{"lost-host", freed, "no host was lost", func(e *evidence) { e.drop("i-1", terminated) }},
+		{"lost-host", started, "host-2 was, 8.0 s after the mark", func(e *evidence) { e.move("i-2", granted, -20) }},
+		{"lost-host", started, "no mark or no resume", func(e *evidence) { e.drop("i-1", resumed) }},
+		{"lost-host", stayed, "did not find it", func(e *evidence) {
+			e.drop("i-1", resumed)
+			e.add(entry{at(340), "i-1", resumed, "already so"})
+		}},
+		{"lost-host", stayed, "nobody resumed", func(e *evidence) { e.drop("i-1", resumed) }},
+		{"replaced-host", "the release reached at most", "2 hosts", func(e *evidence) { e.add(entriesOf("i-4", 320)...) }},
+		{"replaced-host", "every host that failed was replaced", "host-1 has still", func(e *evidence) { e.drop("i-1", returned) }},
+		{"replaced-host", "no fresh host tried", "host-4", func(e *evidence) { e.add(entry{at(320), "i-4", granted, ""}) }},
+		{"replaced-host", "no fresh host tried", "did not even see it", func(e *evidence) { e.drop("i-4", preparing) }},
+		{"replaced-host", "no fresh host tried", "there is none", func(e *evidence) { e.drop("i-4", launched) }},
+		{"replaced-host", "all hosts that there are", "host-4 runs 1.26.1", func(e *evidence) { e.hosts[3].running = newRelease }},
+		{"replaced-host", "all slots are free, and the failure", "no failure", func(e *evidence) { e.record.Failures = nil }},
+		{"replaced-host", "all slots are free, and the failure", "that of host-2", func(e *evidence) { e.record.Failures[0].Host = "i-2" }},
+		{"replaced-host", "all slots are free, and the failure", "has a slot", func(e *evidence) {
+			e.record.Holders = []coordination.Holder{{Host: "i-2", Phase: coordination.Draining}}
+		}},
+		{"replaced-host", "drydock status says that the fleet is halted", `"halted"`, func(e *evidence) { e.status = "" }},
+		{"partition", "the partitions met hosts", "1 in an update", func(e *evidence) { e.move("i-1", returned, -30) }},
+		{"partition", "the partitions met hosts", "0 others", func(e *evidence) { e.drop("i-3", cutOff) }},
+		{"partition", "no host was marked stuck", "host-3", func(e *evidence) { e.add(entry{at(50), "i-3", markedStuck, ""}) }},
+		{"partition", "nobody else was given the slot", "2 held one when host-2", func(e *evidence) { e.move("i-2", granted, -10) }},
+	}
+}
+
 // Each check must be able to fail: for every check of every story there is a
 // violation here that it finds, in a run in which it holds otherwise.
 func TestChecksFindViolations(t *testing.T) {
 	runs := map[string]func() evidence{
 		"": good, "kill": killings, "fallback": fellBack, "hang": hangs, "dynamodb": tableless,
+		"lost-host": lost, "replaced-host": replaced, "partition": parted,
 	}
-	violations := []struct {
-		story, promise, broken string // broken is part of what the check says
-		plant                  func(*evidence)
-	}{
+	violations := []violation{
 		{"", "never more hosts out", "2 were out when host-2 was set DRAINING", func(e *evidence) { e.move("i-2", draining, -20) }},
 		{"", "never more hosts out", "2 were out when host-3 was down", func(e *evidence) {
 			e.add(entry{at(75), "i-3", wentDown, ""}, entry{at(76), "i-3", cameUp, oldRelease})
@@ -170,6 +249,11 @@ func TestChecksFindViolations(t *testing.T) {
 		}},
 		{"", "calls of ECS an update", "there was no update", func(e *evidence) { e.updates = nil }},
 		{"", "beyond drain and reboot", "host-3 2.8 s", func(e *evidence) { e.move("i-3", returned, 20) }},
+		{"", "beyond drain and reboot", "host-3 3.8 s", func(e *evidence) {
+			e.slots = 2
+			e.move("i-2", returned, 20) // still within the limit of several slots
+			e.move("i-3", returned, 30)
+		}},
 		{"", "out of service for at most", "host-1 4.6 s more", func(e *evidence) {
 			e.move("i-1", nowActive, 40)
 			e.move("i-1", returned, 40)
@@ -196,6 +280,7 @@ func TestChecksFindViolations(t *testing.T) {
 		{"dynamodb", "while the table was out of its reach", "host-1 was not", func(e *evidence) { e.move("i-1", nowActive, 4) }},
 		{"dynamodb", "nobody else was given its slot", "2 held a slot when host-2", func(e *evidence) { e.move("i-2", granted, -6) }},
 	}
+	violations = append(violations, lossViolations()...)
 	found := make(map[string]bool)
 	for _, v := range violations {
 		c := checkOf(t, v.story, v.promise)

@@ -25,7 +25,7 @@ func TestBadFlags(t *testing.T) {
 		{[]string{"--slots", "0"}, "--slots 0"},
 		{[]string{"--hosts", "3", "--slots", "3"}, "at least one host must stay"},
 		{[]string{"--timeout", "-1s"}, "--timeout"},
-		{[]string{"--break", "everything"}, "kill, fallback, hang, dynamodb"},
+		{[]string{"--break", "everything"}, "kill, fallback, hang, dynamodb, lost-host, replaced-host, partition"},
 		{[]string{"--keep", "/" + strings.Repeat("long/", 20)}, "too long for a socket"},
 		{[]string{"--drydock", "/nowhere/drydock"}, "build it"},
 		{[]string{"--frob"}, "frob"},
@@ -98,10 +98,10 @@ func TestLines(t *testing.T) {
 // What the agents get of this process's environment.
 func TestEnvironment(t *testing.T) {
 	inherited := []string{"PATH=/bin", "AWS_CA_BUNDLE=/x", "AWS_PROFILE=mine", "NOTIFY_SOCKET=/run/x", "JOURNAL_STREAM=1:2", "AWSOME=1"}
-	e := endpoints{"http://127.0.0.1:1", "http://127.0.0.1:2", "http://127.0.0.1:3"}
+	e := endpoints{"http://127.0.0.1:1", "http://127.0.0.1:2", "http://127.0.0.1:5", "http://127.0.0.1:3"}
 	got := strings.Join(e.environment(inherited, "i-1", "http://127.0.0.1:4"), "\n")
 	for _, want := range []string{"PATH=/bin", "AWSOME=1", "AWS_ACCESS_KEY_ID=i-1", "AWS_ENDPOINT_URL_ECS=http://127.0.0.1:1",
-		"AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:2", "AWS_ENDPOINT_URL=http://127.0.0.1:3", "AWS_EC2_METADATA_SERVICE_ENDPOINT=http://127.0.0.1:4"} {
+		"AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:2", "AWS_ENDPOINT_URL_EC2=http://127.0.0.1:5", "AWS_ENDPOINT_URL=http://127.0.0.1:3", "AWS_EC2_METADATA_SERVICE_ENDPOINT=http://127.0.0.1:4"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%s is missing", want)
 		}

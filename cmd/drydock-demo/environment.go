@@ -11,7 +11,7 @@ const region = "eu-west-1"
 
 // endpoints are the addresses of the simulated services.
 type endpoints struct {
-	ecs, dynamodb, others string
+	ecs, dynamodb, ec2, others string
 }
 
 // environment is what a drydock process gets: everything inherited that has
@@ -31,6 +31,7 @@ func (e endpoints) environment(inherited []string, caller, imds string) []string
 		"AWS_ENDPOINT_URL="+e.others,
 		"AWS_ENDPOINT_URL_ECS="+e.ecs,
 		"AWS_ENDPOINT_URL_DYNAMODB="+e.dynamodb,
+		"AWS_ENDPOINT_URL_EC2="+e.ec2,
 	)
 	if imds != "" {
 		return append(env, "AWS_EC2_METADATA_SERVICE_ENDPOINT="+imds)

@@ -29,6 +29,7 @@ type hostEnd struct {
 	running   string // version, "" while it is down
 	status    string // of its container instance
 	connected bool
+	gone      bool // its instance was terminated
 }
 
 // serving says whether the host is in service on a release.
@@ -56,9 +57,9 @@ func (w *world) ends() []hostEnd {
 			connected[i.Host] = i.Connected
 		}
 	}
-	ends := make([]hostEnd, 0, len(w.hosts))
-	for _, h := range w.hosts {
-		ends = append(ends, hostEnd{h.id, h.name, h.api.Running(), w.ecs.Status(h.id), connected[h.id]})
+	ends := make([]hostEnd, 0, len(w.all()))
+	for _, h := range w.all() {
+		ends = append(ends, hostEnd{h.id, h.name, h.api.Running(), w.ecs.Status(h.id), connected[h.id], h.life.Err() != nil})
 	}
 	return ends
 }
@@ -66,7 +67,7 @@ func (w *world) ends() []hostEnd {
 // ecsCalls counts the calls of ECS by host.
 func (w *world) ecsCalls() map[string]int {
 	calls := make(map[string]int)
-	for _, h := range w.hosts {
+	for _, h := range w.all() {
 		calls[h.id] = w.ecs.Count(h.id, "")
 	}
 	return calls

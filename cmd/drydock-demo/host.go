@@ -27,6 +27,8 @@ type host struct {
 	say           func(host, line string)
 	restart       time.Duration // until a host container that ended is started again
 	downs         chan struct{} // a requested reboot has taken effect
+	life          context.Context
+	end           context.CancelFunc // ends life: the instance is gone for good
 
 	mu    sync.Mutex
 	agent *process                      // nil while there is none
@@ -46,6 +48,7 @@ func newHost(w *world, number int) (*host, error) {
 		restart: restartDelay,
 		downs:   make(chan struct{}, 1),
 	}
+	h.life, h.end = context.WithCancel(context.Background())
 	h.dir = filepath.Join(w.dir, h.name)
 	if err := os.MkdirAll(h.state(), 0o700); err != nil {
 		return nil, fmt.Errorf("make the files of %s: %w", h.name, err)
@@ -53,6 +56,7 @@ func newHost(w *world, number int) (*host, error) {
 	if err := h.ecs.AddHost(ecstest.Host{ID: h.id, Zone: region + string("abc"[number%3])}); err != nil {
 		return nil, err
 	}
+	w.ec2.Set(h.id, "running")
 	h.api = apitest.New(apitest.Config{
 		Version:  oldRelease,
 		Settings: apitest.Settings{Cluster: w.clusterName()},
@@ -140,6 +144,9 @@ func (h *host) setFault(ask func(op string) apitest.Fault) {
 // live runs the host until the context ends: its agent, kept alive as systemd
 // keeps it, and its reboots.
 func (h *host) live(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(h.life, cancel)()
 	defer h.stopAgent()
 	for ctx.Err() == nil {
 		p, err := h.startAgent()

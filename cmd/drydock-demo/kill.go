@@ -76,7 +76,7 @@ type killing struct {
 func beginKilling(ctx context.Context, w *world) {
 	k := &killer{w: w, ctx: ctx, done: make(map[killing]bool)}
 	w.lengths.Reboot = 1600 * time.Millisecond
-	for _, h := range w.hosts {
+	for _, h := range w.all() {
 		h.api.SetLengths(w.lengths)
 		h.setFault(func(op string) apitest.Fault { return k.atAPI(h, op) })
 	}
@@ -95,7 +95,7 @@ func (k *killer) strike(host string, at moment, after, spread time.Duration) {
 	}
 	k.done[key] = true
 	time.AfterFunc(after+rand.N(spread+1), func() {
-		if k.ctx.Err() == nil && k.w.byID[host].killAgent() {
+		if k.ctx.Err() == nil && k.w.find(host).killAgent() {
 			k.w.ledger.add(host, killed, string(at))
 			return
 		}
@@ -148,7 +148,7 @@ func (k *killer) atECS(c ecstest.Call) ecstest.Fault {
 
 // atTable sees the calls of DynamoDB and makes them last.
 func (k *killer) atTable(c dynamotest.Call) dynamotest.Fault {
-	h := k.w.byID[c.Caller]
+	h := k.w.find(c.Caller)
 	if h == nil || c.Item != "lock" {
 		return dynamotest.Fault{}
 	}

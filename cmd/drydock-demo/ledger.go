@@ -28,6 +28,11 @@ const (
 	askedGate               // it asked ECS whether it may be drained, before it had a slot
 	cutOff                  // the table is out of its reach
 	cutHealed               // and in its reach again
+	terminated              // EC2 has terminated it
+	launched                // an autoscaler has launched it
+	markedStuck             // the lock record shows it as stuck
+	askedEC2                // it asked EC2 about others; text is whom
+	resumed                 // an operator lifted halt and failures; text is what resume printed
 )
 
 // entry is one fact with its moment.

@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/drydock-ecs/drydock/coordination"
 	"github.com/drydock-ecs/drydock/internal/dynamotest"
+	"github.com/drydock-ecs/drydock/internal/ec2test"
 	"github.com/drydock-ecs/drydock/internal/ecstest"
 )
 
@@ -51,6 +53,18 @@ func (w *world) seeTable(c dynamotest.Call) dynamotest.Fault {
 	return fault(c)
 }
 
+// seeEC2 writes down who asks about whom.
+func (w *world) seeEC2(c ec2test.Call) ec2test.Fault {
+	var others []string
+	for _, id := range c.IDs {
+		if id != c.Caller {
+			others = append(others, w.name(id))
+		}
+	}
+	w.ledger.add(c.Caller, askedEC2, strings.Join(others, ", "))
+	return ec2test.Fault{}
+}
+
 // setFaults lets a story into the calls from now on.
 func (w *world) setFaults(ecs func(ecstest.Call) ecstest.Fault, db func(dynamotest.Call) dynamotest.Fault) {
 	w.mu.Lock()
@@ -64,6 +78,7 @@ func (w *world) observe(ctx context.Context) error {
 	seen := sight{
 		connected: make(map[string]bool),
 		holders:   make(map[string]bool),
+		stuck:     make(map[string]bool),
 	}
 	for pause(ctx, sampleDelay) {
 		seen.lookAtInstances(w)
@@ -79,6 +94,7 @@ func (w *world) observe(ctx context.Context) error {
 type sight struct {
 	connected map[string]bool
 	holders   map[string]bool
+	stuck     map[string]bool
 }
 
 func (s *sight) lookAtInstances(w *world) {
@@ -97,7 +113,7 @@ func (s *sight) lookAtTasks(w *world) {
 	for _, task := range w.ecs.Tasks() {
 		tasks[task.Host]++
 	}
-	for _, h := range w.hosts {
+	for _, h := range w.all() {
 		if w.ledger.at(h.id) == draining && tasks[h.id] == 0 {
 			w.ledger.add(h.id, drained, "")
 		}
@@ -114,8 +130,12 @@ func (s *sight) lookAtLock(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	for _, h := range w.hosts {
-		_, holds := r.Holder(h.id)
+	for _, h := range w.all() {
+		holder, holds := r.Holder(h.id)
+		if holder.Stuck && !s.stuck[h.id] {
+			w.ledger.add(h.id, markedStuck, "")
+		}
+		s.stuck[h.id] = holder.Stuck
 		switch {
 		case holds && !s.holders[h.id]:
 			w.ledger.add(h.id, granted, "")

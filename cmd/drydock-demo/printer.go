@@ -79,6 +79,14 @@ func describe(e entry) string {
 		return "DynamoDB is out of its reach"
 	case cutHealed:
 		return "DynamoDB is in its reach again"
+	case terminated:
+		return "EC2 has terminated the instance"
+	case launched:
+		return "launched by the autoscaler on " + e.text
+	case markedStuck:
+		return "lock record: marked stuck"
+	case askedEC2:
+		return "asks EC2 about " + e.text
 	}
 	return ""
 }

@@ -78,7 +78,7 @@ func (w *world) setUp(ctx context.Context) error {
 	w.printer.text(o.story.expect)
 	w.printer.text("")
 	w.printer.world("world", fmt.Sprintf("%d hosts run %s; slots: %d", o.hosts, oldRelease, o.slots))
-	w.printer.world("world", fmt.Sprintf("host-1 is %s, and so on", w.hosts[0].id))
+	w.printer.world("world", fmt.Sprintf("host-1 is %s, and so on", w.all()[0].id))
 	if o.keep != "" {
 		w.printer.world("world", "their files are in "+w.dir)
 	}
@@ -141,11 +141,11 @@ func (w *world) play(ctx context.Context) (evidence, error) {
 // many times more.
 func (w *world) checkedAgain(ctx context.Context, times int) error {
 	before := make(map[string]int)
-	for _, h := range w.hosts {
+	for _, h := range w.all() {
 		before[h.id] = w.ledger.count(h.id, checked)
 	}
 	return await(ctx, func() string {
-		for _, h := range w.hosts {
+		for _, h := range w.all() {
 			if h.api.Running() != "" && w.ledger.count(h.id, checked) < before[h.id]+times {
 				return h.name + " does not ask for releases"
 			}

@@ -35,8 +35,15 @@ func (s *servers) close() {
 	}
 }
 
-// refuseAll stands for every AWS service that is not simulated: nothing that
-// the agents do may leave this machine.
-func refuseAll(w http.ResponseWriter, _ *http.Request) {
+// others stands for every AWS service that is not simulated: nothing that
+// the agents do may leave this machine. Of STS it is all that an operator's
+// command asks, by whom its acts are signed.
+func others(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodPost && r.FormValue("Action") == "GetCallerIdentity" {
+		_, _ = io.WriteString(w, `<GetCallerIdentityResponse><GetCallerIdentityResult>`+
+			`<Arn>arn:aws:iam::111122223333:user/operator</Arn><UserId>AIDA</UserId><Account>111122223333</Account>`+
+			`</GetCallerIdentityResult></GetCallerIdentityResponse>`)
+		return
+	}
 	http.Error(w, "not simulated", http.StatusForbidden)
 }

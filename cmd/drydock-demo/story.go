@@ -37,6 +37,9 @@ func stories() []story {
 		fallbackStory(),
 		hangStory(),
 		dynamodbStory(),
+		lostHostStory(),
+		replacedHostStory(),
+		partitionStory(),
 	}
 }
 
@@ -91,7 +94,7 @@ func (w *world) first(ctx context.Context, what fact, words string) (*host, erro
 	err := await(ctx, func() string {
 		for _, e := range w.ledger.all() {
 			if e.what == what {
-				found = w.byID[e.host]
+				found = w.find(e.host)
 				return ""
 			}
 		}

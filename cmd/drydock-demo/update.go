@@ -16,6 +16,7 @@ type update struct {
 	connected, active  time.Time
 	ecsCalls, dbWrites int
 	ecsOps             string // the calls of ECS by operation, in words
+	lost               bool   // EC2 terminated the host in it
 	lostRace           bool   // it had asked ECS for leave, and another was given the slot
 }
 
@@ -32,7 +33,7 @@ func updatesOf(entries []entry, first string) []*update {
 		switch e.what {
 		case cameUp:
 			runs[e.host] = e.text
-		case hung:
+		case hung, terminated:
 			runs[e.host] = "none"
 		}
 		u := open[e.host]
@@ -77,6 +78,7 @@ func (u *update) note(e entry) {
 	lasts := map[fact]*time.Time{
 		drained: &u.drained, cameUp: &u.up, connected: &u.connected, nowActive: &u.active, returned: &u.returned,
 	}
+	u.lost = u.lost || e.what == terminated
 	if at, ok := firsts[e.what]; ok && at.IsZero() {
 		*at = e.at
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"github.com/drydock-ecs/drydock/coordination"
 	"github.com/drydock-ecs/drydock/coordination/dynamo"
 	"github.com/drydock-ecs/drydock/internal/dynamotest"
+	"github.com/drydock-ecs/drydock/internal/ec2test"
 	"github.com/drydock-ecs/drydock/internal/ecstest"
 )
 
@@ -43,12 +45,16 @@ type world struct {
 	lengths   apitest.Lengths
 
 	ecs       *ecstest.Cluster
+	ec2       *ec2test.Account
 	db        *dynamotest.Server
 	servers   servers
 	endpoints endpoints
-	hosts     []*host
-	byID      map[string]*host
 	fleet     *coordination.Fleet // the lock record, seen by the observer
+	arrivals  chan *host          // hosts that join while the others live
+
+	members sync.RWMutex
+	hosts   []*host
+	byID    map[string]*host
 
 	mu         sync.Mutex
 	lockWrites map[string]int
@@ -64,6 +70,7 @@ func newWorld(o options, inherited []string, p *printer) (*world, error) {
 	w := &world{
 		options: o, inherited: inherited, printer: p, run: fmt.Sprintf("%x", id),
 		lengths: hostLengths(), byID: make(map[string]*host), lockWrites: make(map[string]int),
+		ec2: ec2test.New(region), arrivals: make(chan *host),
 	}
 	w.ledger = newLedger(w.told)
 	if err := w.makeFolder(); err != nil {
@@ -71,6 +78,7 @@ func newWorld(o options, inherited []string, p *printer) (*world, error) {
 	}
 	w.db = dynamotest.New()
 	w.db.Faults(w.seeTable)
+	w.ec2.SetFault(w.seeEC2)
 	w.ecs = ecstest.New(ecstest.Config{
 		Name: w.clusterName(), Region: region, Life: replicaLife(), Agent: agentLengths(),
 		SchedulerDelay: 100 * time.Millisecond, Observe: w.seeStatus, Fault: w.seeECS,
@@ -110,24 +118,43 @@ func (w *world) serve() (err error) {
 	if w.endpoints.dynamodb, err = w.servers.serve(w.db); err != nil {
 		return err
 	}
-	w.endpoints.others, err = w.servers.serve(http.HandlerFunc(refuseAll))
+	if w.endpoints.ec2, err = w.servers.serve(w.ec2); err != nil {
+		return err
+	}
+	w.endpoints.others, err = w.servers.serve(http.HandlerFunc(others))
 	return err
 }
 
 func (w *world) addHost(number int) error {
 	h, err := newHost(w, number)
 	if h != nil {
+		w.members.Lock()
+		defer w.members.Unlock()
 		w.hosts = append(w.hosts, h)
 		w.byID[h.id] = h
 	}
 	return err
 }
 
+// all are the hosts that there are and were.
+func (w *world) all() []*host {
+	w.members.RLock()
+	defer w.members.RUnlock()
+	return slices.Clone(w.hosts)
+}
+
+// find returns a host by its instance id; nil when it is none.
+func (w *world) find(id string) *host {
+	w.members.RLock()
+	defer w.members.RUnlock()
+	return w.byID[id]
+}
+
 // startServices gives every host two tasks of a replica service and one of a
 // daemon service, and waits until they run.
 func (w *world) startServices(ctx context.Context) error {
 	daemon := daemonLife()
-	w.ecs.AddService(ecstest.Service{Name: "web", Desired: 2 * len(w.hosts)})
+	w.ecs.AddService(ecstest.Service{Name: "web", Desired: 2 * len(w.all())})
 	w.ecs.AddService(ecstest.Service{Name: "logs", Daemon: true, Life: &daemon})
 	return await(ctx, func() string {
 		running := 0
@@ -136,8 +163,8 @@ func (w *world) startServices(ctx context.Context) error {
 				running++
 			}
 		}
-		if running < 3*len(w.hosts) {
-			return fmt.Sprintf("%d of %d tasks run", running, 3*len(w.hosts))
+		if running < 3*len(w.all()) {
+			return fmt.Sprintf("%d of %d tasks run", running, 3*len(w.all()))
 		}
 		return ""
 	})
@@ -145,7 +172,7 @@ func (w *world) startServices(ctx context.Context) error {
 
 // close takes the world down. Agents must have ended.
 func (w *world) close() {
-	for _, h := range w.hosts {
+	for _, h := range w.all() {
 		h.api.Close()
 	}
 	w.servers.close()
@@ -159,16 +186,26 @@ func (w *world) close() {
 // fails. It returns when all processes have ended.
 func (w *world) live(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	for _, h := range w.hosts {
+	for _, h := range w.all() {
 		group.Go(func() error { return h.live(ctx) })
 	}
+	group.Go(func() error {
+		for {
+			select {
+			case h := <-w.arrivals:
+				group.Go(func() error { return h.live(ctx) })
+			case <-ctx.Done():
+				return nil
+			}
+		}
+	})
 	group.Go(func() error { return w.observe(ctx) })
 	return group.Wait()
 }
 
 // offer puts a release into every host's update repository.
 func (w *world) offer(release apitest.Release) {
-	for _, h := range w.hosts {
+	for _, h := range w.all() {
 		h.api.Offer(release)
 	}
 }
@@ -199,7 +236,7 @@ func (w *world) logLevel() slog.Level {
 
 // name is how the output calls a host.
 func (w *world) name(id string) string {
-	if h := w.byID[id]; h != nil {
+	if h := w.find(id); h != nil {
 		return h.name
 	}
 	return id

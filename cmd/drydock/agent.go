@@ -71,7 +71,7 @@ func readSettings(file string) (agent.Config, error) {
 		return agent.Config{}, agent.Faults{{File: file, Problem: "cannot be read: " + cause.Error(),
 			Hint: "give the host container user-data, or name a file with --config"}}
 	}
-	return agent.ParseConfig(file, data)
+	return parseSettings(file, data)
 }
 
 // runAgent runs the agent until ctx ends.

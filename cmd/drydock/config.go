@@ -56,7 +56,7 @@ func effectiveText(name string, text []byte, policy bool) (string, error) {
 		p, err := agent.ParsePolicy(string(text))
 		return p.TOML(), err
 	}
-	c, err := agent.ParseConfig(name, text)
+	c, err := parseSettings(name, text)
 	return c.TOML(), err
 }
 

@@ -46,6 +46,7 @@ func TestConfigCheck(t *testing.T) {
 		{[]string{bad}, "", 2, "", []string{
 			bad + ":1: chek_interval: is no key here (did you mean check_interval?)\n",
 			bad + ":4: drain.timeout: is a whole number, not a duration (a number and a unit in quotes, such as \"90s\", \"25m\" or \"1h30m\")\n"}},
+		{[]string{"-"}, "[lock]\n\xff\x00\x01", 2, "", []string{"standard input: is no text: some of its bytes are no UTF-8 (the setting user-data takes the base64 of the settings: "}},
 		{[]string{"-"}, "cluster", 2, "", []string{"standard input:1: column 7: expected '=' after key\n"}},
 		{[]string{filepath.Join(dir, "none.toml")}, "", 2, "", []string{"read settings: ", "no such file"}},
 		{[]string{"--policy", policy}, "", 0, "# how many hosts may be out of service at once (default 1)\nslots = 3\n" +

@@ -27,11 +27,11 @@ environment variables and ~/.aws.`,
 	root.SuggestionsMinimumDistance = 2 // letters that may be wrong
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return misused("%w", err) })
-	group(root, "host", "On a host:", newAgentCommand(env))
+	group(root, "host", "On a host:", newAgentCommand(env), newExplainCommand(env), newPreflightCommand(env))
 	group(root, "fleet", "For a fleet:", newInitCommand(env), newStatusCommand(env), newDoctorCommand(env),
 		newHaltCommand(env), newResumeCommand(env), newSlotsCommand(env), newPolicyCommand(env),
 		newRestoreCommand(env), newReleaseCommand(env), newAllowCommand(env))
-	root.AddCommand(newConfigCommand(env), newVersionCommand(env))
+	root.AddCommand(newConfigCommand(env), newUserDataCommand(env), newVersionCommand(env))
 	strict(root)
 	return root
 }

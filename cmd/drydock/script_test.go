@@ -46,6 +46,7 @@ const (
 //
 //	ends CODE CMD... exec that expects an exit code
 //	record FILE      store FILE as the fleet's lock record, over the one before
+//	readme HEADING FILE  write the commands under a heading of packaging/README.md
 //	events           print the event rows of operators, without the time
 //	rows FILE        write the host rows in FILE, a JSON array
 //	fill FILE...     replace $NAME in files by the environment's value
@@ -63,7 +64,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		Setup:               setup,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"ends": ends, "fill": fill, "record": record, "rows": rows, "policy": policy, "events": events, "dynamo": answers,
+			"ends": ends, "fill": fill, "readme": readme, "record": record, "rows": rows, "policy": policy, "events": events, "dynamo": answers,
 			"spawn": spawn, "await": await, "terminate": terminate, "logged": logged,
 		},
 	})

@@ -37,10 +37,10 @@ func TestStatusMembers(t *testing.T) {
 	}
 	check("status", "asked average_hold failures fleet generation halt halted holders hosts incarnation max_failures policy policy_fault refused slots slots_used table", all)
 	for name, want := range map[string]string{
-		"holders":  "from generation granted host phase restore since stuck target until zone",
+		"holders":  "from generation granted host phase restore seen since stuck target until zone",
 		"failures": "at cause generation host release",
 		"refused":  "at host release",
-		"hosts":    "agent ahead arn host offered phase reason since slot stuck version wait waves written zone",
+		"hosts":    "agent ahead arn host offered phase reason since slot stuck ticket version wait waves written zone",
 	} {
 		var list []map[string]json.RawMessage
 		if err := json.Unmarshal(all[name], &list); err != nil || len(list) != 1 {

@@ -14,6 +14,7 @@ import (
 const (
 	pageFailures = 5
 	pageHolders  = 10
+	pageReleases = 3
 	pageWaiters  = 10
 	pageReasons  = 10
 	pageVersions = 6
@@ -26,6 +27,7 @@ func (s fleetStatus) writePage(w io.Writer) {
 	lines(w, "failures", last(s.failureTexts(), pageFailures))
 	lines(w, "refused", last(s.refusedTexts(), pageFailures))
 	lines(w, "holders", first(s.holderTexts(s.troubledFirst()), pageHolders))
+	lines(w, "if gone", s.releaseTexts())
 	heard, silent := s.heard()
 	fmt.Fprintln(w)
 	row(w, "hosts", fmt.Sprintf("%d: %s", len(heard), shares(heard, urgency, func(h hostStatus) string { return h.Phase })))

@@ -53,6 +53,8 @@ type holderStatus struct {
 	From    string    `json:"from"`
 	Target  string    `json:"target"`
 	Zone    string    `json:"zone"`
+	// Seen is the last sign of life: a write of its entry or of its row.
+	Seen    time.Time `json:"seen"`
 	Stuck   bool      `json:"stuck"`   // it did not keep its announcement and still uses its slot
 	Restore bool      `json:"restore"` // an operator asked for its restoration
 }
@@ -81,8 +83,9 @@ type hostStatus struct {
 	Reason  string    `json:"reason"`  // why it is not updating; "" when it is
 	Slot    int64     `json:"slot"`    // generation of the slot that it holds; 0 without
 	Stuck   bool      `json:"stuck"`
-	// Ahead is the number of places before it in the queue, 0 at the front;
-	// null when it is not in the queue.
+	Ticket  int64     `json:"ticket"` // its place in the queue; 0 without
+	// Ahead is the number of tickets before it that may still wait, 0 at the
+	// front; null when it is not in the queue.
 	Ahead *int64            `json:"ahead"`
 	Wait  int64             `json:"wait"` // estimated seconds to its turn; 0 when unknown
 	Zone  string            `json:"zone"`
@@ -104,6 +107,7 @@ func newFleetStatus(table, fleet string, r coordination.Record, rows []coordinat
 	}
 	limits, err := limitsOf(r.Policy)
 	if err != nil {
+		limits = coordination.Limits{}
 		s.PolicyFault, s.Halted = err.Error(), "the policy cannot be read"
 	} else {
 		s.Slots, s.MaxFailures, s.Halted = limits.Slots, limits.MaxFailures, r.Halted(limits)
@@ -115,7 +119,7 @@ func newFleetStatus(table, fleet string, r coordination.Record, rows []coordinat
 		s.Holders = append(s.Holders, holderStatus{
 			Host: h.Host, Generation: h.Generation, Phase: string(h.Phase), Since: h.Since, Granted: h.GrantedAt,
 			Until: h.Since.Add(seconds(h.Announced)), From: h.From, Target: h.Target, Zone: h.Zone,
-			Stuck: h.Stuck, Restore: h.Restore,
+			Seen: lastSeen(h, rows), Stuck: h.Stuck, Restore: h.Restore,
 		})
 	}
 	for _, f := range r.Failures {
@@ -124,20 +128,32 @@ func newFleetStatus(table, fleet string, r coordination.Record, rows []coordinat
 	for _, f := range r.Refused {
 		s.Refused = append(s.Refused, refusalStatus{f.Release, f.Host, f.At})
 	}
-	s.addHosts(r, rows)
+	s.addHosts(r, limits, rows)
 	return s
 }
 
+// lastSeen is the last sign of life of a holder.
+func lastSeen(h coordination.Holder, rows []coordination.HostRow) time.Time {
+	seen := h.Since
+	for _, row := range rows {
+		if row.Host == h.Host && row.Written.After(seen) {
+			seen = row.Written
+		}
+	}
+	return seen
+}
+
 // addHosts lists every host that has a row or a slot.
-func (s *fleetStatus) addHosts(r coordination.Record, rows []coordination.HostRow) {
+func (s *fleetStatus) addHosts(r coordination.Record, limits coordination.Limits, rows []coordination.HostRow) {
 	for _, row := range rows {
 		h := hostStatus{
 			Host: row.Host, Version: row.Version, Offered: row.Offered, Phase: row.Phase, Since: row.Since,
 			Reason: row.Reason, Zone: row.Zone, ARN: row.ARN, Waves: row.Waves, Agent: row.Agent, Written: row.Written,
 		}
-		if row.Ticket > 0 {
-			h.Ahead = new(max(0, row.Ticket-r.Queue.Pointer))
-			h.Wait = estimate(*h.Ahead, s.AverageHold, s.Slots)
+		if row.Ticket > 0 && row.Ticket < r.Queue.Next {
+			place := r.Place(coordination.Ticket{Number: row.Ticket}, limits)
+			h.Ticket, h.Ahead = row.Ticket, new(int64(place.Ahead))
+			h.Wait = int64(r.Wait(place, limits) / time.Second)
 		}
 		s.Hosts = append(s.Hosts, h)
 	}
@@ -156,20 +172,11 @@ func (s *fleetStatus) addHosts(r coordination.Record, rows []coordination.HostRo
 // counts, by the host's own clock: the row knows phases that the record does
 // not, and it may be lost.
 func (h *hostStatus) hold(holder coordination.Holder) {
-	h.Slot, h.Stuck, h.Ahead = holder.Generation, holder.Stuck, nil
+	h.Slot, h.Stuck, h.Ticket, h.Ahead, h.Wait = holder.Generation, holder.Stuck, 0, nil, 0
 	if h.Since.Before(holder.Since) {
 		h.Phase, h.Since, h.Reason = string(holder.Phase), holder.Since, ""
 	}
 	h.Offered = cmp.Or(h.Offered, holder.Target)
-}
-
-// estimate is when a host's turn comes, in seconds, if holds are as long as
-// they were.
-func estimate(ahead, hold int64, slots int) int64 {
-	if slots < 1 {
-		return 0
-	}
-	return ahead * hold / int64(slots)
 }
 
 // byUrgency orders holders before the others, then by phase, then by host.

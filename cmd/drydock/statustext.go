@@ -42,6 +42,7 @@ func (s fleetStatus) writeHosts(w io.Writer) {
 	lines(w, "failures", s.failureTexts())
 	lines(w, "refused", s.refusedTexts())
 	lines(w, "holders", s.holderTexts(s.Holders))
+	lines(w, "if gone", s.releaseTexts())
 	fmt.Fprintln(w)
 	row(w, "HOST", "VERSION", "OFFERED", "PHASE", "SINCE", "SLOT", "REASON")
 	for _, h := range s.Hosts {
@@ -133,6 +134,18 @@ func (s fleetStatus) holderTexts(holders []holderStatus) []string {
 	return texts
 }
 
+// releaseTexts are the commands that free the slots of stuck holders, for those
+// whose instance is gone for good.
+func (s fleetStatus) releaseTexts() []string {
+	var texts []string
+	for _, h := range s.Holders {
+		if h.Stuck {
+			texts = append(texts, commandFor(s.Table, s.Fleet, "release", h.Host))
+		}
+	}
+	return first(texts, pageReleases)
+}
+
 func (s fleetStatus) holderText(h holderStatus) string {
 	text := fmt.Sprintf("%s %s -> %s, generation %d, %s since %s",
 		h.Host, known(h.From), known(h.Target), h.Generation, h.Phase, s.ago(h.Since))
@@ -143,6 +156,9 @@ func (s fleetStatus) holderText(h holderStatus) string {
 		text += ", LATE: it should have ended " + s.ago(h.Until)
 	default:
 		text += ", to end within " + age(left)
+	}
+	if h.Seen.After(h.Since) {
+		text += ", last heard of " + s.ago(h.Seen)
 	}
 	if h.Restore {
 		text += ", restoring asked for"
@@ -160,9 +176,9 @@ func (h hostStatus) slotText() string {
 	case h.Ahead == nil:
 		return "-"
 	case h.Wait > 0:
-		return fmt.Sprintf("%d ahead, in %s", *h.Ahead, age(time.Duration(h.Wait)*time.Second))
+		return fmt.Sprintf("ticket %d, %d ahead, in about %s", h.Ticket, *h.Ahead, age(time.Duration(h.Wait)*time.Second))
 	}
-	return fmt.Sprintf("%d ahead", *h.Ahead)
+	return fmt.Sprintf("ticket %d, %d ahead", h.Ticket, *h.Ahead)
 }
 
 // reasonText also says when a host has not been heard of for long: rows of

@@ -17,6 +17,7 @@ import (
 	"github.com/drydock-ecs/drydock/coordination"
 	"github.com/drydock-ecs/drydock/coordination/dynamo"
 	"github.com/drydock-ecs/drydock/internal/durable"
+	"github.com/drydock-ecs/drydock/internal/ec2api"
 	"github.com/drydock-ecs/drydock/internal/journal"
 	"github.com/drydock-ecs/drydock/internal/kernel"
 )
@@ -41,13 +42,15 @@ func wireAgent(ctx context.Context, settings agent.Config, log *slog.Logger, env
 		Cluster:  settings.Cluster,
 		Settings: host.ECSCluster,
 	})
+	instance := containerinstance.NewEC2(metadata)
 	within, _ := journal.Watchdog()
 	return agent.Ports{
 		Host:         host,
 		Node:         door,
 		Tasks:        door,
-		Surroundings: surroundings{containerinstance.NewEC2(metadata), kernel.New(settings.Host.BootIDFile)},
+		Surroundings: surroundings{instance, kernel.New(settings.Host.BootIDFile)},
 		Intent:       durable.New(settings.Host.StateDir),
+		Evidence:     newEvidence(config, instance),
 		Fleet:        func(table, fleet string) agent.Fleet { return newFleet(config, table, fleet) },
 		Cluster:      host.ECSCluster,
 		Waves:        host.UpdateSettings,
@@ -55,6 +58,15 @@ func wireAgent(ctx context.Context, settings agent.Config, log *slog.Logger, env
 		Watchdog:     within,
 		Log:          log,
 	}, nil
+}
+
+// newEvidence asks EC2 in the Region of the host itself.
+func newEvidence(config aws.Config, instance *containerinstance.EC2) agent.Evidence {
+	return containerinstance.NewEvidence(instance.Identity, func(region string) containerinstance.InstanceAPI {
+		there := config.Copy()
+		there.Region = region
+		return ec2api.New(there, containerinstance.EvidenceAttempts)
+	})
 }
 
 // newFleet is a fleet's lock in a table of the fleet's own Region, unless the
