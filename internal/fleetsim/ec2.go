@@ -14,7 +14,7 @@ const (
 	evidenceError   = 0.15
 	evidenceEmpty   = 0.15
 	evidenceBlind   = 0.15
-	blindAgain      = 20 * time.Minute // an instance is not overlooked twice in this time
+	blindAgain      = 24 * time.Hour // an instance is not overlooked twice in this time
 	describedAtMost = 2 * time.Hour
 )
 

@@ -214,6 +214,22 @@ func (h *Host) noteDrain(name string, f Fate) {
 	}
 }
 
+// wellFor is how long a process must have been able to write, for its host to
+// be no longer late.
+const wellFor = 6 * time.Minute
+
+// couldSpeak says whether the host's agent has had the time to tell the fleet
+// that it is alive, where nothing but the network and pauses goes wrong.
+func (h *Host) couldSpeak() bool {
+	if o := h.w.Options; o.Faults > 0 || o.BadDisks || !h.w.net.reachesTable(h.id, wellFor) {
+		return false
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	p := h.process
+	return h.ended.IsZero() && h.up && p != nil && !p.dead.Load() && time.Since(p.began) >= wellFor && time.Since(h.paused) >= wellFor
+}
+
 func (h *Host) setUnsure() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -231,13 +247,14 @@ func (h *Host) isUnsure() bool {
 type process struct {
 	*Host
 	dead   atomic.Bool
+	began  time.Time
 	cancel context.CancelFunc
 	ctx    context.Context
 }
 
 func newProcess(h *Host) *process {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &process{Host: h, ctx: ctx, cancel: cancel}
+	return &process{Host: h, began: time.Now(), ctx: ctx, cancel: cancel}
 }
 
 func (p *process) die() {

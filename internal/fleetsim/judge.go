@@ -21,20 +21,19 @@ type judge struct {
 	down     map[string]bool                  // host → it is down by a requested reboot
 	requests map[string]bool                  // host → a reboot request may still take effect
 	tried    map[string]bool                  // host → it has booted or tried the release
-	counted  map[[2]any]int                   // failure → how often it was added
+	counted  map[[3]any]int                   // failure → how often it was added
 	killed   int                              // killed tasks looked at
 	resets   map[string]int                   // host → killed tasks that a reset accounts for
 	entered  map[coordination.Entry]time.Time // entry → when it came into the record
 	record   coordination.Record
 	slots    int  // most that the policy has ever given
 	retried  bool // an operator let the fleet go on after failures
-	allowed  bool // an operator allowed the release again
 	careless bool // an operator freed the slot of a live host
 }
 
 func newJudge(w *World) *judge {
 	return &judge{w: w, drained: map[string]string{}, down: map[string]bool{}, requests: map[string]bool{},
-		tried: map[string]bool{}, counted: map[[2]any]int{}, resets: map[string]int{}, entered: map[coordination.Entry]time.Time{}, slots: w.Options.Slots}
+		tried: map[string]bool{}, counted: map[[3]any]int{}, resets: map[string]int{}, entered: map[coordination.Entry]time.Time{}, slots: w.Options.Slots}
 }
 
 func (j *judge) drainedBy(host string) string {
@@ -105,9 +104,15 @@ func (j *judge) hostEnded(h *Host) {
 	j.resets[h.id] = 1
 }
 
-// The words of operators that change what may be judged.
-func (j *judge) mayRetry()   { j.note(&j.retried) }
-func (j *judge) allows()     { j.note(&j.allowed) }
+// mayRetry is called when an operator takes failures away: then the fleet may
+// try the release again, unless it is refused.
+func (j *judge) mayRetry() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.retried = j.retried || !j.record.Refuses(newRelease)
+}
+
+func (j *judge) allows()     { j.note(&j.retried) }
 func (j *judge) freedAlive() { j.note(&j.careless) }
 
 func (j *judge) note(what *bool) {
@@ -139,13 +144,11 @@ func (j *judge) countOut() {
 func (j *judge) isOut(host string) bool { return j.drained[host] == host || j.down[host] }
 
 // countTried is promise 4: a release that fails reaches at most max_failures +
-// N - 1 hosts. An operator who lets the fleet go on takes that on himself, but a
-// release that fell back is refused all the same.
+// N - 1 hosts. An operator who lets the fleet go on takes that on himself.
 func (j *judge) countTried() {
 	o := j.w.Options
 	most := max(o.MaxFailures, 1) + j.slots - 1
-	fails := o.Fate == apitest.FallsBack && !j.allowed || (o.Sick || o.Fate == apitest.NeverReturns) && !j.retried
-	if fails && !j.careless && len(j.tried) > most {
+	if (o.Fate != apitest.BootsWell || o.Sick) && !j.retried && !j.careless && len(j.tried) > most {
 		j.w.breach("promise 4: a release that fails was tried on %d hosts, %d may", len(j.tried), most)
 	}
 }

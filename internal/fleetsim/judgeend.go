@@ -28,7 +28,9 @@ func (j *judge) atTheEnd() {
 
 func (j *judge) ofLive(h *Host, holder coordination.Holder, holds bool) {
 	sick := holds && holder.Phase == coordination.Sick
-	if j.drainedBy(h.id) == h.id && !sick {
+	// A careless operator may have freed the slot of a sick host: it stays so.
+	ill := sick || j.w.Options.Sick && h.machine().Running() == newRelease && j.w.Options.Careless
+	if j.drainedBy(h.id) == h.id && !ill {
 		j.w.breach("promise 2: %s stays DRAINING (%+v)", h.id, holder)
 	}
 	if holds && !sick {

@@ -87,8 +87,8 @@ func (j *judge) judgeMark(caller string, h coordination.Holder) {
 	if stood < patience {
 		j.w.breach("%s marked %s stuck after %s in phase %s, not after %s", caller, h.Host, stood, h.Phase, patience)
 	}
-	if caller == h.Host {
-		j.w.breach("%s marked itself stuck", caller)
+	if host := j.w.host(h.Host); host != nil && host.couldSpeak() {
+		j.w.breach("%s marked %s stuck, which has been well and reached the table", caller, h.Host)
 	}
 }
 
@@ -110,11 +110,12 @@ func (j *judge) judgeReturn(caller string, h coordination.Holder, after coordina
 	}
 }
 
-// judgeFailures: a failure is counted once, and taken away by its host, by an
-// operator, or with the slot of a host that is gone.
+// judgeFailures: a failure is counted once, though the host's own word may come
+// after a watcher's that an operator has taken away. It is taken away by its host,
+// by an operator, or with the slot of a host that is gone.
 func (j *judge) judgeFailures(caller string, before, after coordination.Record) {
 	for _, f := range after.Failures {
-		key := [2]any{f.Host, f.Generation}
+		key := [3]any{f.Host, f.Generation, f.Cause == coordination.CauseStuck}
 		if !had(before.Failures, f) {
 			if j.counted[key]++; j.counted[key] > 1 {
 				j.w.breach("the failure of %s, generation %d, was counted twice", f.Host, f.Generation)

@@ -24,14 +24,15 @@ type network struct {
 	w *World
 
 	mu     sync.Mutex
-	cut    map[string]bool // hosts that do not reach ECS and EC2
-	flood  time.Time       // others use up the item's throughput until then
+	cut    map[string]bool      // hosts that do not reach ECS and EC2
+	away   map[string]time.Time // hosts that do not reach the table until then
+	flood  time.Time            // others use up the item's throughput until then
 	second int64
 	calls  map[string]int // in that second
 }
 
 func newNetwork(w *World) *network {
-	return &network{w: w, cut: make(map[string]bool), calls: make(map[string]int)}
+	return &network{w: w, cut: make(map[string]bool), away: make(map[string]time.Time), calls: make(map[string]int)}
 }
 
 func (n *network) isCut(host string) bool {
@@ -43,11 +44,28 @@ func (n *network) isCut(host string) bool {
 // losesTable takes the host off the table for a while.
 func (n *network) losesTable(host string, d time.Duration) {
 	n.w.say(host, "loses the table for %s", d)
+	n.mu.Lock()
+	if until := time.Now().Add(d); until.After(n.away[host]) {
+		n.away[host] = until
+	}
+	n.mu.Unlock()
 	n.w.Memory.Cut(host, true)
 	time.AfterFunc(d, func() {
-		n.w.say(host, "has the table again")
-		n.w.Memory.Cut(host, false)
+		n.mu.Lock()
+		back := !time.Now().Before(n.away[host])
+		n.mu.Unlock()
+		if back {
+			n.w.say(host, "has the table again")
+			n.w.Memory.Cut(host, false)
+		}
 	})
+}
+
+// reachesTable says whether the host has reached the table for so long.
+func (n *network) reachesTable(host string, since time.Duration) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return time.Since(n.away[host]) >= since && time.Since(n.flood) >= since
 }
 
 // losesECS takes the host off ECS for a while.
