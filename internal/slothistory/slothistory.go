@@ -4,6 +4,7 @@
 package slothistory
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -31,13 +32,14 @@ const (
 type question struct {
 	act        act
 	host       string
-	generation int64 // of the slot that is given back
+	generation int64 // of the slot that is granted or given back
 }
 
-// answer is what it was told.
+// answer is the record that it was told, for a change right after it.
 type answer struct {
-	generation int64  // of the slot granted; of what was seen, of the last grant of all
-	holders    string // who has a slot, where that was seen
+	known   bool // false: it was told only that the change is made
+	last    int64
+	holders string
 }
 
 // seen is what a record shows.
@@ -46,7 +48,7 @@ func seen(r coordination.Record) answer {
 	for _, h := range r.Holders {
 		holders[h.Host] = h.Generation
 	}
-	return answer{r.Generation, holders.String()}
+	return answer{true, r.Generation, holders.String()}
 }
 
 // History is what all hosts asked and were told. It may be used by several
@@ -91,16 +93,17 @@ func (h *Host) Grant(ctx context.Context, limits coordination.LimitsOf) (int64, 
 		return 0, fmt.Errorf("grant a slot to %s: %w", h.name, err)
 	}
 	mine, _ := r.Holder(h.name)
-	h.add(h.store.wrote, question{act: grant, host: h.name}, answer{generation: mine.Generation})
+	h.changed(question{act: grant, host: h.name, generation: mine.Generation}, r)
 	return mine.Generation, nil
 }
 
 // Give gives a slot back.
 func (h *Host) Give(ctx context.Context, generation int64) error {
-	if _, err := h.settle(ctx, coordination.Return(h.name, generation, coordination.Report{Release: "2"}, time.Now())); err != nil {
+	r, err := h.settle(ctx, coordination.Return(h.name, generation, coordination.Report{Release: "2"}, time.Now()))
+	if err != nil {
 		return fmt.Errorf("give the slot of %s back: %w", h.name, err)
 	}
-	h.add(h.store.wrote, question{act: give, host: h.name, generation: generation}, answer{})
+	h.changed(question{act: give, host: h.name, generation: generation}, r)
 	return nil
 }
 
@@ -111,10 +114,21 @@ func (h *Host) Look(ctx context.Context) {
 	}
 }
 
+// changed writes down a change of the record. Where the last write was answered
+// it was the change, and the record is known as it was right after it. Where
+// the change was found by a read, any write since the question may have been it.
+func (h *Host) changed(q question, r coordination.Record) {
+	if h.store.last > h.store.read {
+		h.add(h.store.last, q, seen(r))
+		return
+	}
+	h.add(h.store.first, q, answer{})
+}
+
 // settle applies a rule until it is told what came of it, as an agent does: by
 // the same rule, which finds its own effect. What lies between is one question.
 func (h *Host) settle(ctx context.Context, rule coordination.Rule) (coordination.Record, error) {
-	h.store.wrote = 0
+	h.store.first = 0
 	for {
 		r, err := h.fleet.Apply(ctx, rule)
 		if err == nil || coordination.Why(err) != "" || ctx.Err() != nil {
@@ -134,12 +148,12 @@ func (h *Host) add(call int64, q question, told answer) {
 	h.history.ops = append(h.history.ops, porcupine.Operation{ClientId: h.number, Input: q, Output: told, Call: call, Return: end})
 }
 
-// stopwatch notes when a store was asked: the last read, and the first write
-// since it was set to 0.
+// stopwatch notes when a store was asked: the last read, the last write, and
+// the first write since it was set to 0.
 type stopwatch struct {
 	coordination.Store
-	now         func() int64
-	read, wrote int64
+	now               func() int64
+	read, last, first int64
 }
 
 // Fetch is the store's, with its moment.
@@ -150,9 +164,8 @@ func (s *stopwatch) Fetch(ctx context.Context, fleet string) (coordination.Value
 
 // Replace is the store's, with its moment.
 func (s *stopwatch) Replace(ctx context.Context, old coordination.Value, body []byte) (coordination.Value, error) {
-	if s.wrote == 0 {
-		s.wrote = s.now()
-	}
+	s.last = s.now()
+	s.first = cmp.Or(s.first, s.last)
 	return s.Store.Replace(ctx, old, body)
 }
 
@@ -213,27 +226,31 @@ func model(slots int) porcupine.Model {
 // after it.
 func (l lock) step(slots int, q question, told answer) (bool, lock) {
 	held, holds := l.holders[q.host]
+	next := l
 	switch q.act {
 	case grant:
-		if holds || len(l.holders) >= slots || told.generation != l.last+1 {
+		if holds || len(l.holders) >= slots || q.generation != l.last+1 {
 			return false, l
 		}
-		next := lock{maps.Clone(l.holders), told.generation}
-		if next.holders == nil {
-			next.holders = make(state)
-		}
-		next.holders[q.host] = told.generation
-		return true, next
+		next = lock{l.without(q.host), q.generation}
+		next.holders[q.host] = q.generation
 	case give:
 		if !holds || held != q.generation {
 			return false, l
 		}
-		next := lock{maps.Clone(l.holders), l.last}
-		delete(next.holders, q.host)
-		return true, next
+		next.holders = l.without(q.host)
 	case deny:
-		return len(l.holders) >= slots && told == answer{l.last, l.holders.String()}, l
-	default:
-		return told == answer{l.last, l.holders.String()}, l
+		if len(l.holders) < slots {
+			return false, l
+		}
 	}
+	return !told.known || told == answer{true, next.last, next.holders.String()}, next
+}
+
+// without is a copy of the holders in which the host is none.
+func (l lock) without(host string) state {
+	holders := make(state, len(l.holders)+1)
+	maps.Copy(holders, l.holders)
+	delete(holders, host)
+	return holders
 }

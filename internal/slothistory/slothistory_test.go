@@ -185,16 +185,20 @@ func TestCheck(t *testing.T) {
 		call, end int64
 	}
 	get := func(host string, generation, call, end int64) op {
-		return op{question{act: grant, host: host}, answer{generation: generation}, call, end}
+		return op{question{act: grant, host: host, generation: generation}, answer{}, call, end}
 	}
 	full := func(host, holders string, last, call, end int64) op {
-		return op{question{act: deny, host: host}, answer{last, holders}, call, end}
+		return op{question{act: deny, host: host}, answer{true, last, holders}, call, end}
 	}
 	put := func(host string, generation, call, end int64) op {
 		return op{question{act: give, host: host, generation: generation}, answer{}, call, end}
 	}
 	see := func(holders string, last, call, end int64) op {
-		return op{question{act: look, host: "x"}, answer{generation: last, holders: holders}, call, end}
+		return op{question{act: look, host: "x"}, answer{true, last, holders}, call, end}
+	}
+	told := func(o op, holders string, last int64) op {
+		o.answer = answer{true, last, holders}
+		return o
 	}
 	for _, test := range []struct {
 		name  string
@@ -214,6 +218,8 @@ func TestCheck(t *testing.T) {
 		{"denied while it is free", 1, []op{get("a", 1, 0, 1), put("a", 1, 2, 3), full("b", "", 1, 4, 5)}, false},
 		{"given back twice", 1, []op{get("a", 1, 0, 1), put("a", 1, 2, 3), put("a", 1, 4, 5)}, false},
 		{"another's given back", 1, []op{get("a", 1, 0, 1), put("b", 1, 2, 3)}, false},
+		{"granted into what was told", 2, []op{get("a", 1, 0, 1), told(get("b", 2, 2, 3), "a:1 b:2", 2)}, true},
+		{"granted into something else", 2, []op{get("a", 1, 0, 1), told(get("b", 2, 2, 3), "b:2", 2)}, false},
 		{"seen as it is", 2, []op{get("a", 1, 0, 1), see("a:1", 1, 2, 3), get("b", 2, 4, 5), see("a:1 b:2", 2, 6, 7)}, true},
 		{"seen as it was", 2, []op{get("a", 1, 0, 1), get("b", 2, 4, 5), see("a:1", 1, 6, 7)}, false},
 		{"seen as it was, in time", 2, []op{get("a", 1, 0, 1), get("b", 2, 4, 7), see("a:1", 1, 6, 7)}, true},
