@@ -48,6 +48,7 @@ func newContainerd(t *testing.T) *containerd {
 			t.Logf("containerd:\n%s", log.Bytes())
 		}
 		_ = os.RemoveAll(dir)
+		removeCgroups()
 	})
 	until(t, patience, "containerd answers", func() bool { return exec.Command("ctr", c.args("version")...).Run() == nil })
 	c.run("image", "import", "--base-name", "drydock.test/drydock", "--index-name", imageName, "--snapshotter", snapshotter, os.Getenv(imageEnv))
@@ -77,6 +78,17 @@ func (c *containerd) run(args ...string) string {
 func (c *containerd) remove(container string) {
 	for _, args := range [][]string{{"task", "rm", "--force", container}, {"container", "rm", container}, {"snapshot", "--snapshotter", snapshotter, "rm", container}} {
 		_ = exec.Command("ctr", c.args(args...)...).Run() // most often there is none
+	}
+}
+
+// removeCgroups takes away the cgroups that stood above the containers', which
+// runc leaves. Those of somebody else are not empty, and stay.
+func removeCgroups() {
+	for _, pattern := range []string{"/sys/fs/cgroup/default", "/sys/fs/cgroup/*/default"} {
+		folders, _ := filepath.Glob(pattern)
+		for _, folder := range folders {
+			_ = os.Remove(folder)
+		}
 	}
 }
 
