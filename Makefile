@@ -22,7 +22,7 @@ BUILD   := CGO_ENABLED=0 go build -trimpath -tags nethttpomithttp2 -gcflags=all=
 # simulated fleets go without: they are ten times slower under it.
 RACE    := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 TOOL    := go tool -modfile=tools/go.mod
-SEEDS   ?= 2000
+SEEDS   ?= 10000
 
 .DEFAULT_GOAL := help
 .PHONY: help build test test-host lint packaging demo bench sim model rootfs image release generate clean
@@ -56,8 +56,9 @@ demo: build ## update a simulated cluster with real agent processes (ARGS=…)
 bench: build ## measure size, memory, start and calls of bin/drydock, and hot code
 	DRYDOCK_BENCH=$(CURDIR)/bin/drydock go test -run '^$$' -bench . ./agent ./coordination ./internal/zone ./cmd/drydock
 
-sim: ## simulate fleets, SEEDS=2000 of them
-	go test ./internal/fleetsim/... -count=1 -timeout 30m -args -seeds=$(SEEDS)
+sim: ## simulate SEEDS=10000 fleets in which all fails, then measure the lock with up to 10,000 hosts
+	go test ./internal/fleetsim -run TestSeeds -count=1 -timeout 60m -args -seeds=$(SEEDS)
+	cd internal/fleetsim/scale && GOMEMLIMIT=3GiB go test -run TestTable -count=1 -timeout 60m -args -table
 
 # The files of the image, in dist/rootfs, for the architecture ARCH.
 ARCH ?= $(shell go env GOARCH)

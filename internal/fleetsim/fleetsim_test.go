@@ -8,7 +8,7 @@ import (
 )
 
 var (
-	seeds = flag.Int("seeds", 1000, "number of seeds of TestSeeds")
+	seeds = flag.Int("seeds", 2000, "number of seeds of TestSeeds")
 	first = flag.Uint64("first", 0, "first seed")
 )
 

@@ -85,7 +85,7 @@ var mistakes = []struct{ name, file, old, new string }{
 		"		return proof{first: ended, vainly: p.vainly}\n"},
 	{"frees on age", "agent/watch.go",
 		".judge(err == nil && (!known || state == \"terminated\"), ",
-		".judge(err == nil && (known || !known), "},
+		".judge(err == nil && (known || !known || state == \"\"), "},
 	{"own instance not required in the answer", "agent/watch.go",
 		"	if err == nil && states[a.identity.Instance] != \"running\" {\n",
 		"	if false {\n"},

@@ -1,6 +1,7 @@
 package fleetsim
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -80,6 +81,22 @@ func TestStories(t *testing.T) {
 		})}, nil},
 		{"fleet halted while another host drains", Options{Hosts: 3, Slots: 2, Script: afterFirst("intent:activating", Fate{End: Reset}, nil)}, nil},
 		{"drain that arrives after the host has turned back", Options{Hosts: 2, Slots: 1, Script: once("ecs:DRAINING", Fate{Lost: true, End: Crash, Late: 50 * time.Second}, haltForAnHour)}, nil},
+		{"replaced while it drains", Options{Hosts: 3, Slots: 1, Evidence: true, Script: once("ecs:DRAINING", Fate{}, after(time.Second, terminate))}, allUpdated},
+		{"replaced while it reboots", Options{Hosts: 3, Slots: 1, Evidence: true, Script: once("api:reboot", Fate{}, after(time.Second, terminate))}, halts},
+		{"cut off from the table for hours, marked stuck, and back", Options{Hosts: 3, Slots: 1, Evidence: true, Script: once("api:reboot", Fate{}, func(w *World, h *Host) {
+			w.net.losesTable(h.id, 2*time.Hour)
+			time.AfterFunc(time.Hour, func() {
+				if r := w.record(); len(r.Holders) != 1 || !r.Holders[0].Stuck || len(r.Failures) != 1 {
+					w.breach("after an hour without a word %s is not marked: %+v", h.id, r)
+				}
+			})
+		})}, allUpdated},
+		{"stands still for hours while it drains", Options{Hosts: 3, Slots: 1, Evidence: true, Script: once("ecs:DRAINING", Fate{}, func(_ *World, h *Host) { h.pause(3 * time.Hour) })}, nil},
+		{"table away from everybody during an update", Options{Hosts: 3, Slots: 1, Evidence: true, Script: once("api:reboot", Fate{}, func(w *World, _ *Host) {
+			for _, h := range w.hosts() {
+				w.net.losesTable(h.id, 2*time.Hour)
+			}
+		})}, allUpdated},
 		{"drain that arrives late", Options{Hosts: 2, Slots: 1, Script: once("ecs:DRAINING", Fate{Lost: true, End: NoAnswer, Late: 50 * time.Second}, nil)}, nil},
 	}
 	for _, test := range tests {
@@ -152,6 +169,23 @@ func resumeAtOnce(w *World, write Write) {
 			w.operate("resumes", func(r *coordination.Record) { r.Failures = nil })
 		}
 	})
+}
+
+func terminate(_ *World, h *Host) { h.terminate() }
+
+func allUpdated(w *World) string {
+	if len(w.behind) > 0 || len(w.last.Failures) > 0 || len(w.last.Holders) > 0 {
+		return fmt.Sprintf("not updated: %v; left: %+v", w.behind, w.last)
+	}
+	return ""
+}
+
+// halts: the slot of a host that was lost is free, and its failure stays.
+func halts(w *World) string {
+	if len(w.last.Holders) > 0 || len(w.last.Failures) != 1 || w.last.Failures[0].Cause != coordination.CauseFreed {
+		return fmt.Sprintf("%+v is left", w.last)
+	}
+	return ""
 }
 
 func refuses(w *World) string {

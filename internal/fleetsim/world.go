@@ -41,6 +41,7 @@ type World struct {
 	judge      *judge
 	running    sync.WaitGroup
 	last       coordination.Record // the lock record at the end
+	behind     []string            // live hosts that did not run the release then
 }
 
 // Run runs one fleet to its end and returns the promises that it broke. It
@@ -59,7 +60,7 @@ func Run(o Options) *World {
 	w.Memory.Watch(w.judge.recordChanged)
 	w.begin()
 	w.live()
-	w.last = w.record()
+	w.last, w.behind = w.record(), w.notUpdated()
 	if len(w.Broken()) == 0 {
 		w.judge.atTheEnd()
 	}
@@ -160,6 +161,16 @@ func (w *World) quietFor(before int) int {
 		return 0
 	}
 	return before + 1
+}
+
+func (w *World) notUpdated() []string {
+	var behind []string
+	for _, h := range w.hosts() {
+		if !h.isGone() && h.machine().Running() != newRelease {
+			behind = append(behind, h.id)
+		}
+	}
+	return behind
 }
 
 // hosts are all that ever were, oldest first. The slice is not changed.
