@@ -25,7 +25,7 @@ TOOL    := go tool -modfile=tools/go.mod
 SEEDS   ?= 2000
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint demo bench sim generate clean
+.PHONY: help build test lint demo bench sim model generate clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -51,6 +51,9 @@ bench: build ## measure size, memory, start and calls of bin/drydock, and hot co
 
 sim: ## simulate fleets, SEEDS=2000 of them
 	go test ./internal/fleetsim/... -count=1 -timeout 30m -args -seeds=$(SEEDS)
+
+model: ## check the lock protocol as a model, with spin (about five minutes)
+	@docs/model/check.sh
 
 generate: ## write what is generated: docs/state-machine.md
 	go generate ./...
