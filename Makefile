@@ -78,6 +78,9 @@ image: ## build the image for amd64 and arm64 as an OCI archive in dist/, withou
 release: image ## gather binaries, image, SBOMs, template and checksums in dist/release
 	@packaging/release "$(or $(VERSION),devel)" $(IMAGE) dist/release
 
+model: ## check the lock protocol as a model, with spin (about five minutes)
+	@docs/model/check.sh
+
 generate: ## write what is generated: docs/state-machine.md
 	go generate ./...
 
