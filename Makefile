@@ -38,6 +38,9 @@ test: tools/npm/node_modules/.ready ## run all tests (TESTFLAGS=…), against dy
 	go test $(RACE) -timeout 15m $(TESTFLAGS) $$(go list ./... | grep -v /fleetsim); first=$$?; \
 	go test -timeout 15m $(TESTFLAGS) ./internal/fleetsim/... && exit $$first
 
+test-host: image ## run the image as Bottlerocket would, under containerd and systemd (root)
+	internal/hosttest/run $(IMAGE) $(HOSTFLAGS)
+
 lint: ## check the form (gofmt) and the sense (go vet, staticcheck) of the code
 	@files=$$(gofmt -l .); if test -n "$$files"; then echo "gofmt -w these:"; echo "$$files"; exit 1; fi
 	go vet ./...
@@ -74,6 +77,9 @@ image: ## build the image for amd64 and arm64 as an OCI archive in dist/, withou
 
 release: image ## gather binaries, image, SBOMs, template and checksums in dist/release
 	@packaging/release "$(or $(VERSION),devel)" $(IMAGE) dist/release
+
+model: ## check the lock protocol as a model, with spin (about five minutes)
+	@docs/model/check.sh
 
 generate: ## write what is generated: docs/state-machine.md
 	go generate ./...

@@ -94,8 +94,17 @@ func collect(ctx context.Context, api InstanceAPI, ids []string, states map[stri
 	}
 }
 
+// ErrNoRight: the host's role may not ask EC2. It need not: then an operator
+// frees the slot of a lost host.
+var ErrNoRight = errors.New("the right is not given")
+
+var refusals = map[string]bool{"AccessDenied": true, "AccessDeniedException": true, "UnauthorizedOperation": true}
+
 // failEvidence says what an operator can do about an error of EC2.
 func failEvidence(err error) error {
+	if refusals[code(err)] {
+		err = fmt.Errorf("%w: %w", ErrNoRight, err)
+	}
 	wrapped := fmt.Errorf("ask EC2 for the states of instances: %w", err)
 	if text := evidenceAdvice(err); text != "" {
 		return hint.Wrap(wrapped, text)
@@ -104,12 +113,12 @@ func failEvidence(err error) error {
 }
 
 func evidenceAdvice(err error) string {
-	switch code(err) {
-	case "AccessDenied", "AccessDeniedException", "UnauthorizedOperation":
+	switch {
+	case errors.Is(err, ErrNoRight):
 		return "allow ec2:DescribeInstances to the host's instance role, or free the slot of a lost host by hand: drydock release"
-	case "AuthFailure", "InvalidClientTokenId", "SignatureDoesNotMatch":
+	case slices.Contains([]string{"AuthFailure", "InvalidClientTokenId", "SignatureDoesNotMatch"}, code(err)):
 		return "check the host's clock and credentials: AWS does not recognise them"
-	case "RequestExpired", "ExpiredToken":
+	case slices.Contains([]string{"RequestExpired", "ExpiredToken"}, code(err)):
 		return "check the host's clock and its access to the instance metadata service: the role's credentials have expired"
 	}
 	dial, isDial := errors.AsType[*net.OpError](err)

@@ -56,7 +56,7 @@ func TestTimeout(t *testing.T) {
 		90 * time.Second:               {},
 		time.Minute:                    {"--timeout", "1m"},
 		startLength + 10*roundLength:   {"--hosts", "20", "--slots", "2"},
-		90*time.Second + 1*time.Minute: {"--break", "kill"},
+		90*time.Second + 2*time.Minute: {"--break", "kill"},
 	} {
 		o, err := parseOptions(append(args, "--drydock", here), new(bytes.Buffer))
 		if err != nil || o.timeout != want {

@@ -153,7 +153,9 @@ func (s *fleetStatus) addHosts(r coordination.Record, limits coordination.Limits
 		if row.Ticket > 0 && row.Ticket < r.Queue.Next {
 			place := r.Place(coordination.Ticket{Number: row.Ticket}, limits)
 			h.Ticket, h.Ahead = row.Ticket, new(int64(place.Ahead))
-			h.Wait = int64(r.Wait(place, limits) / time.Second)
+			if s.Halted == "" { // nobody's turn comes before that is lifted
+				h.Wait = int64(r.Wait(place, limits) / time.Second)
+			}
 		}
 		s.Hosts = append(s.Hosts, h)
 	}
