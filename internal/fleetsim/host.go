@@ -210,7 +210,8 @@ func (h *Host) noteDrain(name string, f Fate) {
 	switch {
 	case name == "intent:clear" && f == Fate{}:
 		h.unsure = false
-	case f.End != Answer && (name == "ecs:DRAINING" || name == "ecs:ACTIVE"), f.End >= Crash && (name == "intent:drain" || name == "intent:restored"):
+	case f.End != Answer && (name == "ecs:DRAINING" || name == "ecs:ACTIVE"), f.End >= Crash && (name == "intent:drain" || name == "intent:restored"),
+		f.Lost && name == "intent:answered":
 		h.unsure = true
 	}
 }
