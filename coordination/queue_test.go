@@ -74,7 +74,9 @@ func TestGrantGoesByTheQueue(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			claim := claimOf(func(c *Claim) { c.Host, c.Ticket, c.Widened, c.WidenedAt = "i-new", test.ticket, test.widened, test.record.Queue.Pointer })
+			claim := claimOf(func(c *Claim) {
+				c.Host, c.Ticket, c.Widened, c.WidenedAt = "i-new", test.ticket, test.widened, test.record.Queue.Pointer
+			})
 			next, err := change(t, test.record, Grant(claim, numbers, clock(9)))
 			if Why(err) != test.want || (err == nil) != (test.want == "") {
 				t.Fatalf("got %v, want %q", err, test.want)
