@@ -184,9 +184,12 @@ func (e *explainer) turn(r coordination.Record, release string) {
 	default:
 		free += fmt.Sprintf("; ticket %d, %d ahead, in about %s", ticket.Number, place.Ahead, configShort(r.Wait(place, limits).Round(time.Minute)))
 	}
-	if err == nil {
+	switch why := coordination.Why(err); {
+	case err == nil:
 		e.say("turn", Open, free)
-		return
+	case why == coordination.Full || why == coordination.NotInTurn: // the numbers say it
+		e.say("turn", Shut, free)
+	default:
+		e.say("turn", Shut, free+": "+err.Error())
 	}
-	e.say("turn", Shut, free+": "+err.Error())
 }
