@@ -3,6 +3,7 @@ package fleetsim
 import (
 	"flag"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 )
@@ -24,13 +25,17 @@ func run(t *testing.T, o Options) *World {
 }
 
 // TestSeeds runs random fleets. The seeds are spread over the processors in
-// blocks; a seed that fails prints its transcript and how to run it again.
+// blocks; a seed that fails prints its transcript and how to run it again, and
+// ends its block, with -failfast all of them.
 func TestSeeds(t *testing.T) {
 	const block = 25
+	failFast := flag.Lookup("test.failfast").Value.String() == "true"
+	var failed atomic.Bool
 	for from := 0; from < *seeds; from += block {
 		t.Run(fmt.Sprintf("from %d", *first+uint64(from)), func(t *testing.T) {
 			t.Parallel()
-			for i := from; i < min(from+block, *seeds); i++ {
+			defer func() { failed.Store(failed.Load() || t.Failed()) }()
+			for i := from; i < min(from+block, *seeds) && !(failFast && failed.Load()); i++ {
 				run(t, Random(*first+uint64(i)))
 			}
 		})

@@ -133,6 +133,7 @@ func (h *Host) boot() {
 	}
 	h.mu.Lock()
 	h.up, h.asked, h.boots, h.bootedAt = true, false, h.boots+1, time.Now()
+	h.paused = time.Time{}
 	h.mu.Unlock()
 	if h.w.Options.Sick && booted.Version == newRelease {
 		h.w.Cluster.AgentDown(h.id)

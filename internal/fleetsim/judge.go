@@ -18,6 +18,7 @@ type judge struct {
 
 	mu       sync.Mutex
 	drained  map[string]string                // host → who set it DRAINING
+	since    map[string]time.Time             // and when
 	down     map[string]bool                  // host → it is down by a requested reboot
 	requests map[string]bool                  // host → a reboot request may still take effect
 	tried    map[string]bool                  // host → it has booted or tried the release
@@ -32,7 +33,7 @@ type judge struct {
 }
 
 func newJudge(w *World) *judge {
-	return &judge{w: w, drained: map[string]string{}, down: map[string]bool{}, requests: map[string]bool{},
+	return &judge{w: w, drained: map[string]string{}, since: map[string]time.Time{}, down: map[string]bool{}, requests: map[string]bool{},
 		tried: map[string]bool{}, counted: map[[3]any]int{}, resets: map[string]int{}, entered: map[coordination.Entry]time.Time{}, slots: w.Options.Slots}
 }
 
@@ -40,6 +41,20 @@ func (j *judge) drainedBy(host string) string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.drained[host]
+}
+
+// oneCall is the window that ECS leaves between the last look and the act.
+const oneCall = 5 * time.Second
+
+// drainsNow is called when a host makes its own call: a drain by someone else
+// that its last look could not show is taken for its own.
+func (j *judge) drainsNow(h *Host) {
+	j.mu.Lock()
+	tie := j.drained[h.id] == operator && time.Since(j.since[h.id]) < oneCall
+	j.mu.Unlock()
+	if tie {
+		h.setUnsure()
+	}
 }
 
 // statusChanged is called with the cluster locked.
@@ -52,7 +67,7 @@ func (j *judge) statusChanged(c ecstest.Change) {
 	}
 	delete(j.drained, c.Host)
 	if c.To == "DRAINING" {
-		j.drained[c.Host] = c.By
+		j.drained[c.Host], j.since[c.Host] = c.By, time.Now()
 		if c.By == c.Host {
 			j.startsNothing(c.Host, "drains itself")
 		}

@@ -26,11 +26,16 @@ func (j *judge) atTheEnd() {
 	j.goal(r)
 }
 
+// recent is how long a host may be in one phase of an update before the
+// reboot: one that has just begun has not come to rest.
+const recent = 45 * time.Minute
+
 func (j *judge) ofLive(h *Host, holder coordination.Holder, holds bool) {
 	sick := holds && holder.Phase == coordination.Sick
-	// A careless operator may have freed the slot of a sick host: it stays so.
-	ill := sick || j.w.Options.Sick && h.machine().Running() == newRelease && j.w.Options.Careless
-	if j.drainedBy(h.id) == h.id && !ill {
+	if holds && !sick && j.age(holder) < recent {
+		return
+	}
+	if j.drainedBy(h.id) == h.id && !sick && !j.leftAlone(h) {
 		j.w.breach("promise 2: %s stays DRAINING (%+v)", h.id, holder)
 	}
 	if holds && !sick {
@@ -41,6 +46,20 @@ func (j *judge) ofLive(h *Host, holder coordination.Holder, holds bool) {
 	if sick && !holder.Restore && j.w.Cluster.Status(h.id) == "ACTIVE" {
 		j.w.breach("%s is sick and ACTIVE", h.id)
 	}
+}
+
+// age is how long the holder's entry has stood.
+func (j *judge) age(h coordination.Holder) time.Duration {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return time.Since(j.entered[h.Entry()])
+}
+
+// leftAlone: a careless operator may have freed the slot of a sick host, which
+// stays so, or of one whose disk then lost what it had to undo.
+func (j *judge) leftAlone(h *Host) bool {
+	o := j.w.Options
+	return o.Careless && (o.BadDisks || o.Sick && h.machine().Running() == newRelease)
 }
 
 // ofGone: where EC2 answers, the slot of a host that is gone does not stay used.

@@ -87,6 +87,10 @@ func (j *judge) judgeMark(caller string, h coordination.Holder) {
 	if stood < patience {
 		j.w.breach("%s marked %s stuck after %s in phase %s, not after %s", caller, h.Host, stood, h.Phase, patience)
 	}
+	// Who stands still notices no outage.
+	if second := agent.DefaultConfig().Timing.SecondLook; !j.w.Options.Pauses && j.w.net.justBack(caller, second) {
+		j.w.breach("%s marked %s stuck and has had the table again for less than %s", caller, h.Host, second)
+	}
 	if host := j.w.host(h.Host); host != nil && host.couldSpeak() {
 		j.w.breach("%s marked %s stuck, which has been well and reached the table", caller, h.Host)
 	}
@@ -95,6 +99,10 @@ func (j *judge) judgeMark(caller string, h coordination.Holder) {
 // judgeReturn looks at a slot that an agent gave back, its own or another's.
 func (j *judge) judgeReturn(caller string, h coordination.Holder, after coordination.Record) {
 	if caller != h.Host {
+		// Who stands still notices no outage.
+	if second := agent.DefaultConfig().Timing.SecondLook; !j.w.Options.Pauses && j.w.net.justBack(caller, second) {
+			j.w.breach("%s marked %s stuck and has had the table again for less than %s", caller, h.Host, second)
+		}
 		if host := j.w.host(h.Host); host == nil || !host.isGone() {
 			j.w.breach("%s freed the slot of %s, which is alive", caller, h.Host)
 		}

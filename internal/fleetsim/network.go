@@ -24,15 +24,18 @@ type network struct {
 	w *World
 
 	mu     sync.Mutex
-	cut    map[string]bool      // hosts that do not reach ECS and EC2
-	away   map[string]time.Time // hosts that do not reach the table until then
-	flood  time.Time            // others use up the item's throughput until then
+	cut    map[string]bool   // hosts that do not reach ECS and EC2
+	away   map[string]outage // of the table, the latest of each host
+	flood  time.Time         // others use up the item's throughput until then
 	second int64
 	calls  map[string]int // in that second
 }
 
+// outage is a time in which a host does not reach the table.
+type outage struct{ from, until time.Time }
+
 func newNetwork(w *World) *network {
-	return &network{w: w, cut: make(map[string]bool), away: make(map[string]time.Time), calls: make(map[string]int)}
+	return &network{w: w, cut: make(map[string]bool), away: make(map[string]outage), calls: make(map[string]int)}
 }
 
 func (n *network) isCut(host string) bool {
@@ -45,14 +48,19 @@ func (n *network) isCut(host string) bool {
 func (n *network) losesTable(host string, d time.Duration) {
 	n.w.say(host, "loses the table for %s", d)
 	n.mu.Lock()
-	if until := time.Now().Add(d); until.After(n.away[host]) {
-		n.away[host] = until
+	was, now := n.away[host], time.Now()
+	if was.until.Before(now) {
+		was.from = now
 	}
+	if until := now.Add(d); until.After(was.until) {
+		was.until = until
+	}
+	n.away[host] = was
 	n.mu.Unlock()
 	n.w.Memory.Cut(host, true)
 	time.AfterFunc(d, func() {
 		n.mu.Lock()
-		back := !time.Now().Before(n.away[host])
+		back := !time.Now().Before(n.away[host].until)
 		n.mu.Unlock()
 		if back {
 			n.w.say(host, "has the table again")
@@ -65,7 +73,16 @@ func (n *network) losesTable(host string, d time.Duration) {
 func (n *network) reachesTable(host string, since time.Duration) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return time.Since(n.away[host]) >= since && time.Since(n.flood) >= since
+	return time.Since(n.away[host].until) >= since && time.Since(n.flood) >= since
+}
+
+// justBack says whether the host has reached the table for less than since,
+// after an outage that none of its looks can have missed.
+func (n *network) justBack(host string, since time.Duration) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	o := n.away[host]
+	return !o.from.IsZero() && time.Since(o.until) < since && o.until.Sub(o.from) >= wellFor
 }
 
 // losesECS takes the host off ECS for a while.

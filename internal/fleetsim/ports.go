@@ -113,6 +113,7 @@ func (n nodePort) Drain(ctx context.Context, self agent.Self) error {
 		if err := n.lateCall(ctx); err != nil {
 			return struct{}{}, err
 		}
+		n.w.judge.drainsNow(n.Host)
 		return struct{}{}, n.Node.Drain(context.WithoutCancel(ctx), self)
 	})
 	if errors.Is(err, agent.ErrUnanswered) {

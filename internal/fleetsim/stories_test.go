@@ -97,6 +97,19 @@ func TestStories(t *testing.T) {
 				w.net.losesTable(h.id, 2*time.Hour)
 			}
 		})}, allUpdated},
+		{"table away between two looks at a late host", Options{Hosts: 3, Slots: 1, Evidence: true, Script: once("api:reboot", Fate{}, func(w *World, h *Host) {
+			w.net.losesTable(h.id, 30*time.Minute)
+			time.AfterFunc(21*time.Minute, func() {
+				for _, h := range w.hosts() {
+					w.net.losesTable(h.id, 9*time.Minute)
+				}
+			})
+		})}, allUpdated},
+		{"sick, resumed, and restored by an operator", Options{Hosts: 2, Slots: 1, Sick: true, Script: once("record:sick", Fate{}, after(time.Minute, func(w *World, h *Host) {
+			w.operate("resumes", func(r *coordination.Record) { r.Failures = nil })
+			w.operate("restores "+h.id, func(r *coordination.Record) { r.Holders[0].Restore = true })
+			time.AfterFunc(10*time.Minute, func() { w.Cluster.AgentUp(h.id) })
+		}))}, nil},
 		{"drain that arrives late", Options{Hosts: 2, Slots: 1, Script: once("ecs:DRAINING", Fate{Lost: true, End: NoAnswer, Late: 50 * time.Second}, nil)}, nil},
 	}
 	for _, test := range tests {

@@ -107,12 +107,15 @@ func (h *Host) terminate() {
 	h.w.judge.check()
 }
 
-// pause lets the host's process stand still while the world goes on.
+// pause lets the host's process stand still while the world goes on, until a
+// boot at the latest.
 func (h *Host) pause(d time.Duration) {
 	h.w.say(h.id, "its agent stands still for %s", d)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.paused = time.Now().Add(d)
+	if until := time.Now().Add(d); until.After(h.paused) {
+		h.paused = until
+	}
 }
 
 // reimage is a host that comes up again with the old image. Its persistent

@@ -50,10 +50,10 @@ type meter struct {
 	readUnits, writeUnits               int // of all
 	size                                int // the largest body
 
-	second          int64 // the second that is being counted
-	now, nowR, now0 int   // reads, read units and write units in it
-	peak            int   // most reads in one second
-	peakAt          time.Time
+	second                                int64 // the second that is being counted
+	readsNow, readUnitsNow, writeUnitsNow int   // in it
+	peak                                  int   // most reads in one second
+	peakAt                                time.Time
 }
 
 func newStore(j *judge, seed uint64) *store {
@@ -87,7 +87,7 @@ func units(bytes, unit int) int { return (bytes + unit - 1) / unit }
 // tick begins a new second of the counts. The lock must be held.
 func (m *meter) tick() {
 	if s := time.Now().Unix(); s != m.second {
-		m.second, m.now, m.nowR, m.now0 = s, 0, 0, 0
+		m.second, m.readsNow, m.readUnitsNow, m.writeUnitsNow = s, 0, 0, 0
 	}
 }
 
@@ -95,15 +95,15 @@ func (m *meter) tick() {
 func (m *meter) read(size int) bool {
 	m.tick()
 	n := units(size+attributes, readUnit)
-	if m.nowR+n > maxReadUnits {
+	if m.readUnitsNow+n > maxReadUnits {
 		m.throttled++
 		return false
 	}
 	m.reads++
 	m.readUnits += n
-	m.nowR += n
-	if m.now++; m.now > m.peak {
-		m.peak, m.peakAt = m.now, time.Now()
+	m.readUnitsNow += n
+	if m.readsNow++; m.readsNow > m.peak {
+		m.peak, m.peakAt = m.readsNow, time.Now()
 	}
 	return true
 }
@@ -113,13 +113,13 @@ func (m *meter) read(size int) bool {
 func (m *meter) write(size int) bool {
 	m.tick()
 	n := units(size+attributes, writeUnit)
-	if m.now0+n > maxWriteUnits {
+	if m.writeUnitsNow+n > maxWriteUnits {
 		m.throttled++
 		return false
 	}
 	m.writes++
 	m.writeUnits += n
-	m.now0 += n
+	m.writeUnitsNow += n
 	m.size = max(m.size, size)
 	return true
 }
