@@ -76,7 +76,7 @@ func TestLateIsNotFree(t *testing.T) {
 		{"is found sick", marked(Rebooting), Fail("i-a", 5, "sick", time.Minute, clock(70)), []string{"sick"}, true},
 		{"freed while draining", marked(Draining), Free("i-a", 5, clock(70)), nil, false},
 		{"freed while rebooting", marked(Rebooting), Free("i-a", 5, clock(70)), []string{CauseFreed}, false},
-		{"freed while rebooting, and an operator had taken the failure away", lifted(marked(Rebooting)), Free("i-a", 5, clock(70)), nil, false},
+		{"freed while rebooting, and an operator had taken the failure away", lifted(marked(Rebooting)), Free("i-a", 5, clock(70)), []string{CauseFreed}, false},
 		{"prolongs", marked(Draining), Prolong("i-a", 5, time.Hour, clock(70)), []string{CauseStuck}, true},
 	}
 	for _, test := range tests {

@@ -241,7 +241,7 @@ func Return(host string, generation int64, report Report, now time.Time) Rule {
 		switch {
 		case report.Cause == "":
 			r.withdraw(host, generation)
-		case f >= 0 || i >= 0 && !published:
+		case counts && (f >= 0 || !published):
 			r.fail(Failure{Host: host, Generation: generation, Cause: report.Cause, Release: report.Release, At: now})
 		}
 		if report.Refuse && !r.Refuses(report.Release) {
