@@ -100,7 +100,7 @@ func (j *judge) judgeMark(caller string, h coordination.Holder) {
 func (j *judge) judgeReturn(caller string, h coordination.Holder, after coordination.Record) {
 	if caller != h.Host {
 		// Who stands still notices no outage.
-	if second := agent.DefaultConfig().Timing.SecondLook; !j.w.Options.Pauses && j.w.net.justBack(caller, second) {
+		if second := agent.DefaultConfig().Timing.SecondLook; !j.w.Options.Pauses && j.w.net.justBack(caller, second) {
 			j.w.breach("%s marked %s stuck and has had the table again for less than %s", caller, h.Host, second)
 		}
 		if host := j.w.host(h.Host); host == nil || !host.isGone() {
