@@ -105,10 +105,14 @@ func (e *explainer) intent() {
 		e.say("intent", Open, "there is none yet")
 	case err != nil && !errors.Is(err, errNewerIntent):
 		e.unknown("intent", err)
-	case err != nil:
-		e.say("intent", Shut, err.Error())
 	case e.a.intent.foreign(e.a.identity.Instance):
 		e.say("intent", Shut, "it is of "+e.a.intent.Instance+": the disk was copied")
+		e.a.intent = Intent{} // as the agent would set it aside
+	case err != nil:
+		e.say("intent", Shut, err.Error())
+		if d != nil {
+			e.a.openFleet(d.Table, d.Fleet)
+		}
 	case d != nil:
 		e.a.openFleet(d.Table, d.Fleet)
 		e.say("intent", Shut, fmt.Sprintf("an update from %s to %s is under way: %s, generation %d", d.From, d.Target, d.Phase, d.Generation))

@@ -141,7 +141,7 @@ func Allow(release string) Rule {
 // a host that has no use for its entry gives it back by itself.
 func Restored(incarnation, who string, now time.Time) Rule {
 	return Rule{Change: func(r Record) (Record, error) {
-		if r.Halt != nil && r.Halt.Reason == RestoredReason {
+		if r.Incarnation == incarnation {
 			return r, ErrDone
 		}
 		r = r.clone()

@@ -271,6 +271,9 @@ func average(before float64, hold time.Duration) float64 {
 func (r Record) enter(i int, phase Phase, announced time.Duration, now time.Time) Record {
 	r = r.clone()
 	h := &r.Holders[i]
+	if now.Equal(h.Since) {
+		now = now.Add(1) // its clock stands still: the entry is another one all the same
+	}
 	h.Phase, h.Since, h.Announced = phase, now, announced.Seconds()
 	return r
 }
