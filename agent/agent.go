@@ -82,6 +82,7 @@ type update struct {
 	refusedAt  time.Time // the API refused the latest request; zero: it did not
 
 	told      time.Time // the fleet was told the phase; zero: not by this process
+	until     time.Time // what was told holds until then
 	published bool      // the failure of a sick host stands in the record
 	missing   time.Time // ECS knows no such instance, in every answer since; zero: it does
 	activated time.Time // ECS showed the host ACTIVE and connected
@@ -131,7 +132,7 @@ func (a *Agent) loop(ctx context.Context) error {
 			return ctx.Err()
 		}
 		next := Next(state, outcome)
-		wait := a.delay(state, next, outcome)
+		wait := a.attentive(next.Phase, a.delay(state, next, outcome))
 		a.tell(state, next)
 		if a.socketDead(next.Phase) {
 			return hint.Wrap(ErrSocketDead, "nothing to do: the host container is started again in 45 s with a live socket")
@@ -163,11 +164,11 @@ func (a *Agent) act(ctx context.Context, s State) Outcome {
 	case Starting:
 		return a.start(ctx)
 	case Idle:
-		return a.attentive(a.check(ctx, s))
+		return a.check(ctx, s)
 	case Staging:
 		return a.stage(ctx)
 	case Waiting:
-		return a.attentive(a.queue(ctx, s))
+		return a.queue(ctx, s)
 	case Draining:
 		return a.drain(ctx, s)
 	case Rebooting:

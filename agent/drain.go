@@ -116,7 +116,7 @@ func (a *Agent) reassert(ctx context.Context, phase coordination.Phase) (Outcome
 	_, err := a.fleet.Apply(ctx, coordination.Reassert(d.Instance, d.Generation, entered, announced, a.limits, began))
 	switch {
 	case err == nil:
-		a.update.proof, a.update.proofOf, a.update.tableless = uptime, phase, time.Time{}
+		a.update.proof, a.update.proofOf, a.update.tableless, a.update.until = uptime, phase, time.Time{}, began.Add(announced)
 		return Outcome{}, true
 	case coordination.Why(err) != "":
 		a.update.blameless = true

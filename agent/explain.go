@@ -105,10 +105,14 @@ func (e *explainer) intent() {
 		e.say("intent", Open, "there is none yet")
 	case err != nil && !errors.Is(err, errNewerIntent):
 		e.unknown("intent", err)
-	case err != nil:
-		e.say("intent", Shut, err.Error())
 	case e.a.intent.foreign(e.a.identity.Instance):
 		e.say("intent", Shut, "it is of "+e.a.intent.Instance+": the disk was copied")
+		e.a.intent = Intent{} // as the agent would set it aside
+	case err != nil:
+		e.say("intent", Shut, err.Error())
+		if d != nil {
+			e.a.openFleet(d.Table, d.Fleet)
+		}
 	case d != nil:
 		e.a.openFleet(d.Table, d.Fleet)
 		e.say("intent", Shut, fmt.Sprintf("an update from %s to %s is under way: %s, generation %d", d.From, d.Target, d.Phase, d.Generation))
@@ -184,9 +188,12 @@ func (e *explainer) turn(r coordination.Record, release string) {
 	default:
 		free += fmt.Sprintf("; ticket %d, %d ahead, in about %s", ticket.Number, place.Ahead, configShort(r.Wait(place, limits).Round(time.Minute)))
 	}
-	if err == nil {
+	switch why := coordination.Why(err); {
+	case err == nil:
 		e.say("turn", Open, free)
-		return
+	case why == coordination.Full || why == coordination.NotInTurn: // the numbers say it
+		e.say("turn", Shut, free)
+	default:
+		e.say("turn", Shut, free+": "+err.Error())
 	}
-	e.say("turn", Shut, free+": "+err.Error())
 }

@@ -108,3 +108,21 @@ func TestExplainBesideAnUpdate(t *testing.T) {
 		w.untilUpdated()
 	})
 }
+
+// What the agent would not use is no reason to fall over.
+func TestExplainOfOddIntents(t *testing.T) {
+	for name, intent := range map[string]string{
+		"newer":   `{"schema":2,"instance":"i-1","duty":{"instance":"i-1","fleet":"f","table":"t","boot":"b","generation":1}}`,
+		"foreign": `{"schema":1,"instance":"i-9","duty":{"instance":"i-9","fleet":"f","table":"t","boot":"b","generation":1},"memory":{}}`,
+		"damaged": `{"schema":`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, options{intent: intent}, func(w *world) {
+				answers := explained(w)
+				if a := answers["intent"]; a.Verdict == agent.Open || answers["lock"].Gate == "" {
+					t.Errorf("intent %+v, lock %+v", a, answers["lock"])
+				}
+			})
+		})
+	}
+}

@@ -23,8 +23,10 @@ func (a *Agent) queue(ctx context.Context, s State) Outcome {
 	if o, ok := a.stillChosen(ctx, s.Target); !ok {
 		return o
 	}
-	if reason := a.stillRed(ctx); reason != "" {
-		return a.held(reason) // the lock is left alone
+	if !a.watchDue() {
+		if reason := a.stillRed(ctx); reason != "" {
+			return a.held(reason) // the lock is left alone
+		}
 	}
 	r, err := a.lookRecord(ctx)
 	if err != nil {
@@ -45,7 +47,7 @@ func (a *Agent) queue(ctx context.Context, s State) Outcome {
 	o := a.held(reason)
 	if limits, err := a.limits(r.Policy); err == nil && !own {
 		// All of the fleet waits for the same: those far back look rarely.
-		o.After = max(o.After, r.Sleep(r.Place(a.ticket(r, s.Target), limits), limits, a.polling()))
+		o.After = max(o.After, r.Patience(r.Place(a.ticket(r, s.Target), limits), limits, a.polling()))
 	}
 	return o
 }
@@ -128,7 +130,7 @@ func (a *Agent) inLine(r coordination.Record, limits coordination.Limits, releas
 	o := Outcome{Kind: Again, Reason: fmt.Sprintf("waiting for a slot: ticket %d", ticket.Number), After: r.Sleep(place, limits, a.polling())}
 	if coordination.Why(denied) == coordination.ZoneFull {
 		o.Reason += "; " + denied.Error()
-		o.After = max(o.After, a.config.Timing.FreeSlotLook)
+		o.After = max(a.config.Timing.FreeSlotLook, r.Patience(place, limits, a.polling()))
 	}
 	return o
 }

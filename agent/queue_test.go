@@ -126,3 +126,47 @@ func TestTurnedBackJoinsAtTheEnd(t *testing.T) {
 		w.wantReason("waiting for a slot: ticket 4")
 	})
 }
+
+// The waiters of an earlier release leave a long row of dead tickets: their slots
+// are not left to them.
+func TestDeadRowInALargeFleet(t *testing.T) {
+	inWorld(t, options{policy: "slots = 40\nmax_failures = 1\n", prepare: func(w *world) {
+		w.operate("", func(r *coordination.Record) { r.Queue = coordination.Queue{Next: 1001, Pointer: 1} })
+	}}, func(w *world) {
+		w.start()
+		w.untilUpdated()
+	})
+}
+
+// Where a free slot is of no use, those far back look as rarely as ever.
+func TestUselessSlotWakesNobody(t *testing.T) {
+	far := func(w *world) {
+		w.operate("", func(r *coordination.Record) { r.Queue = coordination.Queue{Next: 10000, Pointer: 1} })
+	}
+	reads := func(o options, spoil func(*world)) (n int64) {
+		o.prepare = func(w *world) { far(w); spoil(w) }
+		inWorld(t, o, func(w *world) {
+			w.start()
+			w.pass(3 * time.Hour)
+			count := counted(w, "record:read")
+			w.pass(12 * time.Hour)
+			n = count.Load()
+		})
+		return n
+	}
+	halted := reads(options{}, func(w *world) {
+		w.operate("", func(r *coordination.Record) { r.Queue.Next = 10001 })
+		time.AfterFunc(2*time.Hour, func() {
+			w.operate("halts", func(r *coordination.Record) { r.Halt = &coordination.Halt{Who: operator, Reason: "x"} })
+		})
+		slotTaken(w)
+		time.AfterFunc(2*time.Hour+time.Minute, func() { w.operate("returns the slot", func(r *coordination.Record) { r.Holders = nil }) })
+	})
+	zones := reads(options{policy: "slots = 2\nmax_failures = 2\nmax_zones = 1\n"}, func(w *world) {
+		slotTaken(w)
+		w.operate("", func(r *coordination.Record) { r.Holders[0].Zone = "elsewhere" })
+	})
+	if halted > 40 || zones > 40 {
+		t.Errorf("in twelve hours the record was read %d times under a halt, %d times where the zone is full", halted, zones)
+	}
+}

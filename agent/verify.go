@@ -49,25 +49,40 @@ func (a *Agent) countBoot() {
 	}
 	d := a.intent.Duty
 	announced := paceOf(Verifying, a.config, d.Terms).announce
-	if a.update.told.IsZero() || a.outbox.noteLost.Load() && time.Since(a.update.told) >= rowRetry {
-		a.tellFleet(coordination.Announce(d.Instance, d.Generation, coordination.Verifying, announced, time.Now()))
+	if a.update.told.IsZero() || a.untold() {
+		a.tellFleet(coordination.Announce(d.Instance, d.Generation, coordination.Verifying, announced, time.Now()), announced)
 	}
 }
 
+// untold: what the fleet was to be told last has not reached the table.
+func (a *Agent) untold() bool {
+	return a.outbox.noteLost.Load() && time.Since(a.update.told) >= rowRetry
+}
+
 // prolong tells the fleet that a host that takes long to be put back in service
-// is alive: its entry announced the length of the phase before.
+// is alive, when what it announced last is about to end. A soak is announced as
+// a whole. A process that knows of no announcement makes one after a while.
 func (a *Agent) prolong() {
-	d := a.intent.Duty
-	if time.Since(a.watch.at) < announceMargin/2 || time.Since(a.update.told) < announceMargin {
+	ends := a.update.until
+	if ends.IsZero() {
+		ends = a.watch.at.Add(announceMargin * 3 / 2)
+	}
+	soon := time.Since(a.watch.at) < announceMargin/2 // most are put back by then
+	if soon || time.Until(ends) >= announceMargin && !a.untold() {
 		return
 	}
-	a.tellFleet(coordination.Prolong(d.Instance, d.Generation, 2*announceMargin, time.Now()))
+	d, announced := a.intent.Duty, 2*announceMargin
+	if d.Outcome == Updated && d.Terms.Soak > 0 {
+		announced += d.Terms.Soak
+	}
+	a.tellFleet(coordination.Prolong(d.Instance, d.Generation, announced, time.Now()), announced)
 }
 
 // tellFleet changes the host's entry for the fleet to see. It is never waited
 // for: after a reboot, and while a host is put back, nothing waits for the table.
-func (a *Agent) tellFleet(rule coordination.Rule) {
+func (a *Agent) tellFleet(rule coordination.Rule, announced time.Duration) {
 	a.update.told = time.Now()
+	a.update.until = a.update.told.Add(announced)
 	if a.newer {
 		return
 	}

@@ -27,6 +27,7 @@ type watcher struct {
 	late    []coordination.Holder
 	due     []coordination.Entry
 	proofs  map[slot]proof
+	at      time.Time // watching needs a look then; zero: the regular ones are enough
 	told    time.Time // EC2's refusal was logged
 }
 
@@ -41,9 +42,10 @@ type slot struct {
 
 // proof is what EC2 has said of a late holder.
 type proof struct {
-	first  time.Time // end of the first answer that proves it gone; zero: none has
-	again  time.Time // not asked before this
-	vainly int       // answers that proved nothing
+	first    time.Time // end of the first answer that proves it gone; zero: none has
+	complete bool      // a second one has proved it: EC2 is not asked any more
+	again    time.Time // nothing is asked or written before this
+	vainly   int       // answers that proved nothing, or writes that were not made
 }
 
 func slotOf(h coordination.Holder) slot { return slot{h.Host, h.Generation} }
@@ -61,17 +63,21 @@ func (a *Agent) lookAfterOthers(ctx context.Context, r coordination.Record) coor
 	for _, h := range a.seekEvidence(ctx) {
 		r = a.free(ctx, r, h)
 	}
-	a.record = r
+	a.record, a.watcher.at = r, a.nextLook(time.Now())
 	return r
 }
 
 // mark marks a late holder. Whoever of the fleet is first does it; for the
 // others there is nothing to change.
 func (a *Agent) mark(ctx context.Context, r coordination.Record, e coordination.Entry) coordination.Record {
-	next, err := a.fleet.Apply(ctx, coordination.Mark(e, time.Now()))
+	rule, changed := telling(coordination.Mark(e, time.Now()))
+	next, err := a.fleet.Apply(ctx, rule)
 	if err != nil {
 		a.ports.Log.Debug("late holder not marked", slog.String(keyOther, e.Host), slog.Any(keyError, err))
 		return r
+	}
+	if !*changed {
+		return next // another host was faster
 	}
 	a.ports.Log.Warn("a host is late and was marked stuck: it keeps its slot and counts as a failure", slog.String(keyHost, a.identity.Instance),
 		slog.String(keyOther, e.Host), slog.Int64(keyGeneration, e.Generation), slog.String("phase", string(e.Phase)),
@@ -79,12 +85,25 @@ func (a *Agent) mark(ctx context.Context, r coordination.Record, e coordination.
 	return next
 }
 
+// telling is a rule that tells whether its last change was one. Of all the hosts
+// that see the same, only the one that did it says so.
+func telling(rule coordination.Rule) (coordination.Rule, *bool) {
+	changed := new(bool)
+	change := rule.Change
+	rule.Change = func(r coordination.Record) (coordination.Record, error) {
+		next, err := change(r)
+		*changed = err == nil
+		return next, err
+	}
+	return rule, changed
+}
+
 // seekEvidence asks EC2 about the holders that are stuck, or sick and silent,
 // and returns those that are proved gone: two answers say so that are
 // evidence_gap apart, and each of them also shows this instance running.
 func (a *Agent) seekEvidence(ctx context.Context) []coordination.Holder {
 	now := time.Now()
-	var about []coordination.Holder
+	var about, gone []coordination.Holder
 	proofs := make(map[slot]proof)
 	for _, h := range a.watcher.late {
 		if !h.Stuck && h.Phase != coordination.Sick {
@@ -92,21 +111,24 @@ func (a *Agent) seekEvidence(ctx context.Context) []coordination.Holder {
 		}
 		p := a.watcher.proofs[slotOf(h)]
 		proofs[slotOf(h)] = p
-		if !now.Before(p.again) {
+		switch {
+		case now.Before(p.again):
+		case p.complete:
+			gone = append(gone, h)
+		default:
 			about = append(about, h)
 		}
 	}
 	a.watcher.proofs = proofs // those that are late no more are forgotten
 	if a.ports.Evidence == nil || len(about) == 0 {
-		return nil
+		return gone
 	}
 	states, err := a.instances(ctx, about)
 	ended := time.Now()
-	var gone []coordination.Holder
 	for _, h := range about {
 		state, known := states[h.Host]
 		p := proofs[slotOf(h)].judge(err == nil && (!known || state == "terminated"), ended, a.config.Timing.EvidenceGap)
-		if !p.first.IsZero() && p.again.IsZero() {
+		if p.complete {
 			gone = append(gone, h)
 		}
 		proofs[slotOf(h)] = p
@@ -119,14 +141,17 @@ func (a *Agent) seekEvidence(ctx context.Context) []coordination.Holder {
 func (p proof) judge(gone bool, ended time.Time, gap time.Duration) proof {
 	switch {
 	case !gone:
-		again := min(evidenceAgain<<min(p.vainly, 5), longestEvidence)
-		return proof{again: ended.Add(again), vainly: p.vainly + 1}
+		return proof{again: ended.Add(doubling(evidenceAgain, p.vainly, longestEvidence)), vainly: p.vainly + 1}
 	case p.first.IsZero():
 		return proof{first: ended, again: ended.Add(gap), vainly: p.vainly}
 	default:
-		p.again = time.Time{}
-		return p
+		return proof{first: p.first, complete: true}
 	}
+}
+
+// doubling is a wait after so many tries in vain.
+func doubling(first time.Duration, tries int, longest time.Duration) time.Duration {
+	return min(first<<min(tries, 10), longest)
 }
 
 // instances asks EC2 in one call that is about this instance as well. An answer
@@ -155,15 +180,23 @@ func (a *Agent) instances(ctx context.Context, about []coordination.Holder) (map
 // failure stays: see coordination.Free.
 func (a *Agent) free(ctx context.Context, r coordination.Record, h coordination.Holder) coordination.Record {
 	now := time.Now()
-	next, err := a.fleet.Apply(ctx, coordination.Free(h.Host, h.Generation, now))
+	rule, changed := telling(coordination.Free(h.Host, h.Generation, now))
+	next, err := a.fleet.Apply(ctx, rule)
 	if err != nil {
 		a.ports.Log.Debug("slot not freed", slog.String(keyOther, h.Host), slog.Any(keyError, err))
+		p := a.watcher.proofs[slotOf(h)]
+		p.again, p.vainly = now.Add(jittered(doubling(recheckDelay, p.vainly, evidenceAgain), 0.5)), p.vainly+1
+		a.watcher.proofs[slotOf(h)] = p
 		return r
+	}
+	delete(a.watcher.proofs, slotOf(h))
+	if !*changed {
+		return next // another host was faster, or an operator
 	}
 	a.ports.Log.Warn("the instance of a late host is gone: its slot was freed", slog.String(keyHost, a.identity.Instance),
 		slog.String(keyOther, h.Host), slog.Int64(keyGeneration, h.Generation), slog.String("phase", string(h.Phase)))
 	fleet, log := a.fleet, a.ports.Log
-	event := coordination.Event{Generation: h.Generation, Host: h.Host, At: now, From: h.From, To: h.Target, Outcome: "gone", What: "freed by " + a.identity.Instance}
+	event := coordination.Event{Generation: h.Generation, Host: h.Host, At: now, From: h.From, To: h.Target, Outcome: coordination.OutcomeGone, What: "freed by " + a.identity.Instance}
 	a.outbox.note(func(ctx context.Context) {
 		if err := fleet.PutEvent(ctx, event); err != nil {
 			log.Debug("event row not written", slog.Any(keyError, err))
@@ -172,33 +205,41 @@ func (a *Agent) free(ctx context.Context, r coordination.Record, h coordination.
 	return next
 }
 
-// watchAgain is how soon watching needs the next look at the record; 0: the
-// host's regular looks are enough.
-func (a *Agent) watchAgain() time.Duration {
-	if a.newer {
-		return 0
-	}
-	var soon time.Duration
-	sooner := func(d time.Duration) {
-		if soon == 0 || d < soon {
-			soon = max(d, time.Second)
+// nextLook is when watching needs the next look at the record; zero: the host's
+// regular looks are enough.
+func (a *Agent) nextLook(now time.Time) time.Time {
+	var at time.Time
+	sooner := func(t time.Time) {
+		if at.IsZero() || t.Before(at) {
+			at = t
 		}
 	}
 	if a.watcher.entries.Suspects() {
-		sooner(a.config.Timing.SecondLook * 3 / 5) // two looks that follow are further apart than SecondLook
+		sooner(now.Add(a.config.Timing.SecondLook * 3 / 5)) // two looks that follow are further apart than SecondLook
 	}
 	for _, p := range a.watcher.proofs {
 		if !p.first.IsZero() {
-			sooner(time.Until(p.again) + time.Second)
+			sooner(p.again.Add(time.Second))
 		}
 	}
-	return soon
+	return at
 }
 
-// attentive shortens a wait to what watching needs.
-func (a *Agent) attentive(o Outcome) Outcome {
-	if soon := a.watchAgain(); soon > 0 && o.Kind == Again && (o.After == 0 || soon < o.After) {
-		o.After = soon
+// watchDue says whether watching needs a look now, also where the host's own
+// gates are red.
+func (a *Agent) watchDue() bool {
+	return !a.watcher.at.IsZero() && !time.Now().Before(a.watcher.at)
+}
+
+// attentive shortens the wait of a host without a slot to what watching needs.
+// A look that was due and could not be taken is tried again after a minute.
+func (a *Agent) attentive(p Phase, wait time.Duration) time.Duration {
+	if p != Idle && p != Waiting || a.watcher.at.IsZero() {
+		return wait
 	}
-	return o
+	left := time.Until(a.watcher.at)
+	if left <= 0 {
+		left = jittered(recheckDelay, 0.2)
+	}
+	return min(wait, max(left, time.Second))
 }

@@ -214,3 +214,117 @@ func TestVerifyingIsAnnouncedAgain(t *testing.T) {
 		w.untilUpdated()
 	})
 }
+
+// A proof that waits for its second answer is no reason to hammer a table that is
+// away, nor to ask the host's own red gates all the time.
+func TestPendingProofIsPatient(t *testing.T) {
+	gone := map[string]string{mine: "running", other: "terminated"}
+	inWorld(t, options{release: upToDate, prepare: slotOf(coordination.Rebooting, 20*time.Minute)}, func(w *world) {
+		asked := counted(w, "ec2")
+		w.ec2Says(gone)
+		w.start()
+		w.until("first proof", 6*time.Hour, func() bool { return asked.Load() == 1 })
+		w.pass(time.Second)
+		w.cutTable(true)
+		w.pass(10 * time.Minute)
+		reads := counted(w, "record:read")
+		w.pass(time.Hour)
+		if n := reads.Load(); n > 80 {
+			t.Errorf("%d reads in an hour of a table that is away", n)
+		}
+	})
+	inWorld(t, options{policy: "slots = 2\nmax_failures = 3\n", prepare: slotOf(coordination.Rebooting, 20*time.Minute)}, func(w *world) {
+		w.leaving = "the Auto Scaling group wants it Terminated"
+		w.ec2Says(gone)
+		asked := counted(w, "ec2")
+		w.start()
+		w.until("first proof", 30*time.Hour, func() bool { return asked.Load() == 1 })
+		first := time.Now()
+		gates := counted(w, "imds:leaving")
+		w.until("freed", 30*time.Hour, func() bool { return len(w.record().Holders) == 0 })
+		if took := time.Since(first); took > 10*time.Minute {
+			t.Errorf("freed %s after the first proof", took)
+		}
+		w.pass(time.Hour)
+		if n := gates.Load(); n > 60 {
+			t.Errorf("its red gate was asked %d times", n)
+		}
+	})
+}
+
+// A slot that is proved free and cannot be written free is tried less and less,
+// and EC2 is not asked again.
+func TestFreeingThatFails(t *testing.T) {
+	inWorld(t, options{release: upToDate, prepare: slotOf(coordination.Rebooting, 20*time.Minute)}, func(w *world) {
+		asked := counted(w, "ec2")
+		w.ec2Says(map[string]string{mine: "running", other: "terminated"})
+		w.start()
+		w.until("first proof", 6*time.Hour, func() bool { return asked.Load() == 1 })
+		heal := w.fail(errors.New("AccessDeniedException"), "record:other")
+		w.pass(10 * time.Minute)
+		reads := counted(w, "record:read")
+		w.pass(3 * time.Hour)
+		if n, m := asked.Load(), reads.Load(); n != 2 || m > 40 {
+			t.Errorf("EC2 was asked %d times, the record read %d times", n, m)
+		}
+		heal()
+		w.until("freed", 3*time.Hour, func() bool { return len(w.record().Holders) == 0 })
+	})
+}
+
+// Who comes second claims nothing.
+func TestSecondWatcherIsSilent(t *testing.T) {
+	inWorld(t, options{release: upToDate, prepare: slotOf(coordination.Rebooting, 20*time.Minute)}, func(w *world) {
+		asked := 0
+		w.ec2Says(map[string]string{mine: "running", other: "terminated"})
+		w.on("ec2", func(*process) error {
+			if asked++; asked == 2 {
+				w.operate("another watcher frees it", func(r *coordination.Record) { r.Holders = nil })
+			}
+			return nil
+		})
+		w.start()
+		w.pass(10 * time.Hour)
+		if n := len(w.find("the instance of a late host is gone: its slot was freed")); n > 0 || asked != 2 {
+			t.Errorf("said %d times to have freed what another freed; asked %d times", n, asked)
+		}
+	})
+}
+
+// A soak is announced as a whole, and costs no writes.
+func TestSoakIsAnnouncedAsAWhole(t *testing.T) {
+	inWorld(t, options{settings: func(c *agent.Config) { c.Verify.Soak = 6 * time.Hour }}, func(w *world) {
+		w.start()
+		w.untilPhase(agent.Restoring, 3*time.Hour)
+		before := w.writes()
+		w.pass(5 * time.Hour)
+		if h, _ := w.record().Holder(mine); w.writes() != before || h.Announced < (6*time.Hour).Seconds() {
+			t.Errorf("%d writes in five hours of soak; announced %v s", w.writes()-before, h.Announced)
+		}
+		w.untilUpdated()
+	})
+}
+
+// Watching makes a wait shorter and never longer.
+func TestWatchingLengthensNoWait(t *testing.T) {
+	inWorld(t, options{policy: "slots = 2\nmax_failures = 3\n", prepare: func(w *world) {
+		slotOf(coordination.Rebooting, 20*time.Minute)(w)
+		w.operate("", func(r *coordination.Record) {
+			r.Generation = 8
+			r.Holders = append(r.Holders, coordination.Holder{Host: "i-3", Generation: 8, Phase: coordination.Verifying, Target: newRelease, Announced: 1e6})
+		})
+	}}, func(w *world) {
+		asked := counted(w, "ec2")
+		w.ec2Says(map[string]string{mine: "running", other: "terminated"})
+		w.start()
+		w.until("first proof", 6*time.Hour, func() bool { return asked.Load() == 1 })
+		w.pass(time.Second)
+		w.operate("sees i-3 return its slot", func(r *coordination.Record) { r.Holders = r.Holders[:1] })
+		var lost moment
+		w.once("record:granted", func(*process) error { lost.hit(); return errors.New("throttled") })
+		w.until("its turn", time.Hour, func() bool { _, holds := w.record().Holder(mine); return holds })
+		if gap := time.Since(lost.at()); gap > time.Minute {
+			t.Errorf("a throttled grant cost %s", gap)
+		}
+	})
+}

@@ -62,6 +62,9 @@ func (f *Fleet) step(ctx context.Context, rule Rule) (before, next Record, err e
 	if next, err = rule.Change(before); err != nil {
 		return before, next, err
 	}
+	if err := next.check(); err != nil {
+		return before, next, fmt.Errorf("change the lock record: %w: it would be nonsense: %v", ErrNonsense, err)
+	}
 	body, err := next.Encode()
 	if err != nil {
 		return before, next, fmt.Errorf("encode the lock record: %w", err)

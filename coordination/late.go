@@ -20,6 +20,15 @@ func (h Holder) Entry() Entry {
 	return Entry{h.Host, h.Generation, h.Phase, h.Since.UnixNano()}
 }
 
+// longestPhase is the longest length that a watcher believes: a soak of a day
+// and all that may come before it are shorter.
+const longestPhase = 7 * 24 * time.Hour
+
+// length is what the holder announced for its phase.
+func (h Holder) length() time.Duration {
+	return time.Duration(min(max(h.Announced, 0), longestPhase.Seconds()) * float64(time.Second))
+}
+
 // Mark marks the holder stuck and adds its failure, in one change, if this very
 // entry still stands. The slot stays used: late is not free. A sick holder is
 // not marked, because its failure stands already.
@@ -79,7 +88,7 @@ func (w *Watch) Look(r Record, began, ended time.Time, second time.Duration) (la
 			continue
 		case !known:
 			s.first = ended
-		case began.Sub(s.first) <= time.Duration(h.Announced*float64(time.Second)):
+		case began.Sub(s.first) <= h.length():
 		case s.suspect.IsZero():
 			s.suspect = ended
 			late = append(late, h)

@@ -76,7 +76,7 @@ func TestLateIsNotFree(t *testing.T) {
 		{"is found sick", marked(Rebooting), Fail("i-a", 5, "sick", time.Minute, clock(70)), []string{"sick"}, true},
 		{"freed while draining", marked(Draining), Free("i-a", 5, clock(70)), nil, false},
 		{"freed while rebooting", marked(Rebooting), Free("i-a", 5, clock(70)), []string{CauseFreed}, false},
-		{"freed while rebooting, and an operator had taken the failure away", lifted(marked(Rebooting)), Free("i-a", 5, clock(70)), nil, false},
+		{"freed while rebooting, and an operator had taken the failure away", lifted(marked(Rebooting)), Free("i-a", 5, clock(70)), []string{CauseFreed}, false},
 		{"prolongs", marked(Draining), Prolong("i-a", 5, time.Hour, clock(70)), []string{CauseStuck}, true},
 	}
 	for _, test := range tests {
@@ -157,6 +157,30 @@ func TestWatchCountsAgainstItself(t *testing.T) {
 	}
 	if late, _ := w.Look(drains(), clock(51), clock(52), time.Minute); len(late) == 0 {
 		t.Error("not late after 31 minutes of watching")
+	}
+}
+
+// What a record says by hand is believed within reason, on every machine alike.
+func TestWatchOfNonsense(t *testing.T) {
+	for announced, lateAfter := range map[float64]time.Duration{-5: time.Second, 1e300: 8 * 24 * time.Hour, 1e10: 8 * 24 * time.Hour} {
+		r := fleetOf(func(r *Record) { r.Holders[0].Announced = announced })
+		var w Watch
+		w.Look(r, clock(0), clock(0), time.Minute)
+		if late, _ := w.Look(r, clock(0).Add(lateAfter/2), clock(1), time.Minute); announced > 0 && len(late) > 0 {
+			t.Errorf("announced %v s: late after %s", announced, lateAfter/2)
+		}
+		if late, _ := w.Look(r, clock(0).Add(lateAfter), clock(1), time.Minute); len(late) == 0 {
+			t.Errorf("announced %v s: not late after %s", announced, lateAfter)
+		}
+	}
+}
+
+// A holder whose clock stands still makes another entry all the same.
+func TestEntryOfAStandingClock(t *testing.T) {
+	r := drains()
+	next, err := Prolong("i-a", 5, time.Hour, r.Holders[0].Since).Change(r)
+	if err != nil || next.Holders[0].Entry() == r.Holders[0].Entry() {
+		t.Errorf("the entry is the same: %v", err)
 	}
 }
 

@@ -81,8 +81,9 @@ func Edit(edit func(policy string) (string, error)) Rule {
 // Before the reboot nothing has been proved of the release, so the failure that
 // a watcher may have noted goes with the entry. From the reboot on, and in
 // phases that this version does not know, it may be the release that took the
-// host away: a failure stays behind, with cause CauseFreed. Where one was counted
-// already, by the host (see Fail) or by a watcher (see Mark), none is added.
+// host away: a failure stays behind, with cause CauseFreed, in place of a watcher's
+// (see Mark), also where an operator has lifted that since: then nobody knew yet
+// that the host would not come back. A sick host's was counted by itself (see Fail).
 func Free(host string, generation int64, now time.Time) Rule {
 	return Rule{Change: func(r Record) (Record, error) {
 		i := r.index(host, generation)
@@ -95,9 +96,9 @@ func Free(host string, generation int64, now time.Time) Rule {
 		switch {
 		case gone.Phase == Granted || gone.Phase == Draining:
 			r.withdraw(host, generation)
-		case gone.Stuck:
+		case r.failure(host, generation) >= 0:
 			r.rename(host, generation, CauseFreed)
-		case gone.Phase != Sick && r.failure(host, generation) < 0:
+		case gone.Phase != Sick:
 			r.fail(Failure{Host: host, Generation: generation, Cause: CauseFreed, Release: gone.Target, At: now})
 		}
 		return r, nil
@@ -140,7 +141,7 @@ func Allow(release string) Rule {
 // a host that has no use for its entry gives it back by itself.
 func Restored(incarnation, who string, now time.Time) Rule {
 	return Rule{Change: func(r Record) (Record, error) {
-		if r.Halt != nil && r.Halt.Reason == RestoredReason {
+		if r.Incarnation == incarnation {
 			return r, ErrDone
 		}
 		r = r.clone()

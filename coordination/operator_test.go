@@ -70,8 +70,9 @@ func TestOperatorRules(t *testing.T) {
 		"allow, not refused":      {fleetOf(refuses("3.0")), Allow("2.0"), "done", Record{}},
 		"allow leaves the failed": {fleetOf(failed("i-z", 1, "fell_back"), refuses("2.0")), Allow("2.0"), "changed", fleetOf(failed("i-z", 1, "fell_back"))},
 
-		"restored":       {fleetOf(halted), Restored("second", "bob", clock(9)), "changed", fleetOf(restoredBy("second", "bob"))},
-		"restored again": {fleetOf(restoredBy("second", "bob")), Restored("third", "ann", clock(10)), "done", Record{}},
+		"restored":                     {fleetOf(halted), Restored("second", "bob", clock(9)), "changed", fleetOf(restoredBy("second", "bob"))},
+		"restored, asked again":        {fleetOf(restoredBy("second", "bob")), Restored("second", "bob", clock(10)), "done", Record{}},
+		"restored from a restored one": {fleetOf(restoredBy("first", "bob")), Restored("second", "bob", clock(9)), "changed", fleetOf(restoredBy("second", "bob"))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			left, err := change(t, test.record, test.rule)

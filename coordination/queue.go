@@ -2,6 +2,7 @@ package coordination
 
 import (
 	"math"
+	"math/bits"
 	"slices"
 	"time"
 )
@@ -104,7 +105,7 @@ func (r *Record) serve(c Claim, before Place) {
 	case before.Ahead >= before.Free || n == r.Queue.Pointer:
 		r.Queue.Pointer = n + 1
 	}
-	for slices.ContainsFunc(r.Holders, func(h Holder) bool { return h.Ticket == r.Queue.Pointer }) {
+	for r.Queue.Pointer < r.Queue.Next && slices.ContainsFunc(r.Holders, func(h Holder) bool { return h.Ticket == r.Queue.Pointer }) {
 		r.Queue.Pointer++
 	}
 }
@@ -115,6 +116,7 @@ func (r *Record) serve(c Claim, before Place) {
 // has seen nothing.
 type Widening struct {
 	pointer     int64
+	generation  int64
 	incarnation string
 	since, last time.Time
 }
@@ -125,14 +127,16 @@ type Widening struct {
 // nearer still go first. open says whether the fleet may start anything.
 func (w Widening) Look(r Record, limits Limits, open bool, now time.Time, step time.Duration) (Widening, int) {
 	free := limits.Slots > len(r.Holders)
-	unbroken := w.pointer == r.Queue.Pointer && w.incarnation == r.Incarnation && now.Sub(w.last) <= 2*step
+	// Where nobody was granted a slot in between, one that was free stayed so,
+	// however long ago the last look was. Else it may have been taken and given back.
+	quiet := w.generation == r.Generation || now.Sub(w.last) <= 2*step
 	switch {
 	case !free || !open:
 		return Widening{}, 0
-	case w.since.IsZero() || !unbroken:
-		return Widening{r.Queue.Pointer, r.Incarnation, now, now}, 0
+	case w.since.IsZero() || w.pointer != r.Queue.Pointer || w.incarnation != r.Incarnation || !quiet:
+		return Widening{r.Queue.Pointer, r.Generation, r.Incarnation, now, now}, 0
 	}
-	w.last = now
+	w.last, w.generation = now, r.Generation
 	steps := min(int64(now.Sub(w.since)/step), 30)
 	return w, 1<<steps - 1
 }
@@ -187,10 +191,26 @@ func (r Record) Sleep(p Place, limits Limits, poll Polling) time.Duration {
 	default:
 		sleep = max(r.far(p.Ahead, slots), 3*poll.Min)
 	}
-	if p.Free > 0 && every > poll.FreeSlot {
-		sleep = min(sleep, poll.FreeSlot) // nobody should be seen free for long: see Widening
+	// A free slot is nothing strange where one comes free every few seconds, and
+	// where many stand free or hand-offs are rare it may be that of the dead.
+	if p.Free > 0 && (every > poll.FreeSlot || 4*p.Free >= slots) {
+		sleep = min(sleep, p.reach(poll.FreeSlot))
 	}
 	return within(sleep, poll.Min, poll.Max)
+}
+
+// reach is the time after which the widened range comes to this place if the
+// pointer does not move: see Widening. With the jitter of sleeps it is a little
+// more.
+func (p Place) reach(step time.Duration) time.Duration {
+	steps := bits.Len(uint(max(p.Ahead-p.Free+1, 1)))
+	return time.Duration(steps) * step * 5 / 4
+}
+
+// Patience is the sleep of a waiter that a free slot is of no use to, because
+// the fleet is halted or holders are in other zones: by the distance alone.
+func (r Record) Patience(p Place, limits Limits, poll Polling) time.Duration {
+	return within(r.far(p.Ahead, max(limits.Slots, 1)), poll.Min, poll.Max)
 }
 
 // far is the sleep of a waiter that no slot of the present holders can reach

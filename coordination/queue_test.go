@@ -74,7 +74,9 @@ func TestGrantGoesByTheQueue(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			claim := claimOf(func(c *Claim) { c.Host, c.Ticket, c.Widened, c.WidenedAt = "i-new", test.ticket, test.widened, test.record.Queue.Pointer })
+			claim := claimOf(func(c *Claim) {
+				c.Host, c.Ticket, c.Widened, c.WidenedAt = "i-new", test.ticket, test.widened, test.record.Queue.Pointer
+			})
 			next, err := change(t, test.record, Grant(claim, numbers, clock(9)))
 			if Why(err) != test.want || (err == nil) != (test.want == "") {
 				t.Fatalf("got %v, want %q", err, test.want)
@@ -182,8 +184,9 @@ func TestQueueIsFair(t *testing.T) {
 func TestWideningWantsOneUnbrokenWatch(t *testing.T) {
 	const step = 15 * time.Second
 	free, taken, moved := queueOf(1, 3, 99), queueOf(1, 3, 99, 1), queueOf(1, 4, 99)
-	restored := queueOf(1, 3, 99)
+	restored, granted := queueOf(1, 3, 99), queueOf(1, 3, 99)
 	restored.Incarnation = "second"
+	granted.Generation = 7
 	type look struct {
 		after  time.Duration
 		record Record
@@ -198,7 +201,9 @@ func TestWideningWantsOneUnbrokenWatch(t *testing.T) {
 		{"taken in between", []look{{0, free, false, 0}, {step, taken, false, 0}, {step, free, false, 0}, {step, free, false, 1}}},
 		{"pointer moved", []look{{0, free, false, 0}, {step, moved, false, 0}, {step, moved, false, 1}}},
 		{"another incarnation", []look{{0, free, false, 0}, {step, restored, false, 0}}},
-		{"long not looked", []look{{0, free, false, 0}, {2*step + 1, free, false, 0}, {step, free, false, 1}}},
+		{"long not looked, nobody was granted", []look{{0, free, false, 0}, {5 * step, free, false, 31}}},
+		{"long not looked, somebody was granted", []look{{0, free, false, 0}, {2*step + 1, granted, false, 0}, {step, granted, false, 1}}},
+		{"granted between two looks that follow", []look{{0, free, false, 0}, {step, granted, false, 1}}},
 		{"halted in between", []look{{0, free, false, 0}, {step, free, true, 0}, {step, free, false, 0}}},
 		{"never without end", []look{{0, free, false, 0}, {step, free, false, 1}}},
 	}
@@ -261,10 +266,12 @@ func TestSleepGrowsWithTheDistance(t *testing.T) {
 		{"one ahead of two verifying", of(3, holders(Verifying, Verifying, Draining)), 2, 5 * time.Second},
 		{"one ahead, one reboots", of(10, holders(Rebooting, Draining, Draining, Draining, Draining, Draining, Draining, Draining, Draining, Draining)), 2, 15 * time.Second},
 		{"far in a large fleet", of(100, holders(slices.Repeat([]Phase{Draining}, 100)...)), 201, 720 * time.Second},
-		{"a slot stands free", of(1), 30, 15 * time.Second},
+		{"a slot stands free", of(1), 3, 37500 * time.Millisecond},
+		{"a slot stands free, far back", of(1), 30, 93750 * time.Millisecond},
+		{"half of the slots stand free", of(100, holders(slices.Repeat([]Phase{Draining}, 50)...)), 5001, 243750 * time.Millisecond},
 		{"one slot of many stands free", of(100, holders(slices.Repeat([]Phase{Draining}, 99)...)), 201, 720 * time.Second},
 		{"passed", of(1, func(r *Record) { r.Queue.Pointer = 9 }, holders(Draining)), 4, time.Minute},
-		{"passed, and a slot is free", of(1, func(r *Record) { r.Queue.Pointer = 9 }), 4, 15 * time.Second},
+		{"passed, and a slot is free", of(1, func(r *Record) { r.Queue.Pointer = 9 }), 4, 18750 * time.Millisecond},
 		{"nothing was returned yet", of(1, func(r *Record) { r.AverageHold = 0 }, holders(Draining)), 3, 360 * time.Second},
 		{"an average that makes no sense", of(1, func(r *Record) { r.AverageHold = 1e300 }, holders(Draining)), 20000, 30 * time.Minute},
 	}
@@ -306,6 +313,58 @@ func TestJoinIsNotRepeatable(t *testing.T) {
 	if err != nil || errors.Is(err, ErrDone) || twice.Drawn() == once.Drawn() {
 		t.Errorf("a second Join drew %+v after %+v: %v", twice.Drawn(), once.Drawn(), err)
 	}
+}
+
+// TestRowsOfDeadTicketsArePassed: whatever the size of the fleet, and however
+// rarely a waiter looks, slots that stand free are not left to the dead.
+func TestRowsOfDeadTicketsArePassed(t *testing.T) {
+	for _, test := range []struct {
+		slots, dead int
+		hold        float64 // seconds; 0: not known yet
+		least       time.Duration
+		within      time.Duration
+	}{
+		{1, 1, 0, 5 * time.Second, time.Minute},
+		{1, 20, 0, 5 * time.Second, 5 * time.Minute},
+		{10, 20, 0, 5 * time.Second, 5 * time.Minute},
+		{10, 20, 120, 5 * time.Second, 5 * time.Minute},
+		{12, 20, 180, 5 * time.Second, 5 * time.Minute},
+		{40, 1000, 0, 5 * time.Second, 10 * time.Minute},
+		{100, 5000, 300, 5 * time.Second, 10 * time.Minute},
+		{1, 1, 0, 40 * time.Second, 3 * time.Minute}, // looks more rarely than free_slot_look
+	} {
+		poll := Polling{Min: test.least, Max: 30 * time.Minute, FreeSlot: 15 * time.Second}
+		r := queueOf(test.slots, 1, int64(test.dead)+1)
+		r.AverageHold = test.hold
+		limits, _ := numbers(r.Policy)
+		mine := ticket(int64(test.dead) + 1)
+		var watch Widening
+		now, looks := clock(0), 0
+		for ; now.Sub(clock(0)) < 24*time.Hour; looks++ {
+			var widened int
+			watch, widened = watch.Look(r, limits, true, now, poll.FreeSlot)
+			claim := claimOf(func(c *Claim) {
+				c.Host, c.Ticket, c.Widened, c.WidenedAt = "i-new", mine, widened, r.Queue.Pointer
+			})
+			if _, err := Grant(claim, numbers, now).Change(r); err == nil {
+				break
+			}
+			now = now.Add(r.Sleep(r.Place(mine, limits), limits, poll))
+		}
+		if took := now.Sub(clock(0)); took > test.within {
+			t.Errorf("%+v: it took %s and %d looks", test, took, looks)
+		}
+	}
+}
+
+// A record that was set back by hand stays one that can be read.
+func TestGrantLeavesNoNonsense(t *testing.T) {
+	r := queueOf(2, 1, 0, 1)
+	next, err := Grant(claimOf(func(c *Claim) { c.Host = "i-new" }), numbers, clock(9)).Change(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustDecode(t, stored(t, next))
 }
 
 func TestPlaceOfNonsense(t *testing.T) {

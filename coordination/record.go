@@ -212,7 +212,7 @@ func (r Record) check() error {
 		return errors.New("incarnation is missing")
 	case r.Generation < 0:
 		return fmt.Errorf("generation is %d", r.Generation)
-	case r.Queue.Pointer < 0 || r.Queue.Pointer > max(r.Queue.Next, 1):
+	case r.Queue.Next > 1<<62 || r.Queue.Pointer < 0 || r.Queue.Pointer > max(r.Queue.Next, 1):
 		return fmt.Errorf("queue has pointer %d, the next ticket is %d", r.Queue.Pointer, r.Queue.Next)
 	case len(r.Policy) > MaxPolicy:
 		return fmt.Errorf("policy has %d bytes, at most %d may be", len(r.Policy), MaxPolicy)

@@ -29,6 +29,10 @@ type HostRow struct {
 	Written time.Time `json:"written"`
 }
 
+// OutcomeGone is the outcome of an update whose instance is gone, by the word of
+// the host that freed its slot.
+const OutcomeGone = "gone"
+
 // EventLife is how long an event row is kept before DynamoDB's TTL removes it.
 const EventLife = 400 * 24 * time.Hour
 
@@ -52,5 +56,9 @@ func (e Event) Key() string {
 	if e.Who != "" {
 		return fmt.Sprintf("event#op#%s#%s", e.At.UTC().Format("20060102T150405.000000000Z"), e.Outcome)
 	}
-	return fmt.Sprintf("event#%d#%s", e.Generation, e.Host)
+	key := fmt.Sprintf("event#%d#%s", e.Generation, e.Host)
+	if e.Outcome == OutcomeGone {
+		key += "#" + OutcomeGone // beside what the host itself may have written
+	}
+	return key
 }

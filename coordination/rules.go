@@ -241,7 +241,7 @@ func Return(host string, generation int64, report Report, now time.Time) Rule {
 		switch {
 		case report.Cause == "":
 			r.withdraw(host, generation)
-		case f >= 0 || i >= 0 && !published:
+		case counts && (f >= 0 || !published):
 			r.fail(Failure{Host: host, Generation: generation, Cause: report.Cause, Release: report.Release, At: now})
 		}
 		if report.Refuse && !r.Refuses(report.Release) {
@@ -271,6 +271,9 @@ func average(before float64, hold time.Duration) float64 {
 func (r Record) enter(i int, phase Phase, announced time.Duration, now time.Time) Record {
 	r = r.clone()
 	h := &r.Holders[i]
+	if now.Equal(h.Since) {
+		now = now.Add(1) // its clock stands still: the entry is another one all the same
+	}
 	h.Phase, h.Since, h.Announced = phase, now, announced.Seconds()
 	return r
 }

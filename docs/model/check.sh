@@ -127,7 +127,7 @@ one() {
 	fi
 	./pan $go -m20000 -w23 >out 2>&1
 	states=$(awk '/states, stored/ {print $1; exit}' out)
-	memory=$(awk '/memory usage/ {print int($1); exit}' out)
+	memory=$(awk '/memory usage/ && $1 + 0 > m {m = $1 + 0} END {print int(m)}' out)
 	time=$(sed -n 's/.*elapsed time \([0-9.]*\).*/\1/p' out)
 	extent=complete
 	grep -q 'out of memory\|max search depth too small\|memory exceeds' out && extent=INCOMPLETE

@@ -6,18 +6,21 @@ package ec2api
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/smithy-go"
-	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
@@ -95,56 +98,80 @@ func (c *Client) call(ctx context.Context, in *DescribeInstancesInput) (*Describ
 	if err != nil {
 		return nil, err
 	}
-	stack, err := c.stack(address)
+	body := form(in).Encode()
+	for attempt := 1; ; attempt++ {
+		out, err := c.attempt(ctx, address, body)
+		if err == nil || ctx.Err() != nil || attempt >= c.retryer.MaxAttempts() || !c.retryer.IsErrorRetryable(err) {
+			return out, err
+		}
+		wait, delayErr := c.retryer.RetryDelay(attempt, err)
+		if delayErr != nil || !pause(ctx, wait) {
+			return nil, err
+		}
+	}
+}
+
+// pause waits, and says whether the context let it.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// attempt makes the call once, with a signature of its own. Errors have the
+// types by which the SDK's retryer knows them.
+func (c *Client) attempt(ctx context.Context, address, body string) (*DescribeInstancesOutput, error) {
+	request, err := c.request(ctx, address, body)
 	if err != nil {
 		return nil, err
 	}
-	ctx = awsmiddleware.SetServiceID(ctx, serviceID)
-	ctx = awsmiddleware.SetOperationName(ctx, operationName)
-	ctx = awsmiddleware.SetSigningName(ctx, signingName)
-	ctx = awsmiddleware.SetSigningRegion(ctx, c.config.Region)
-	ctx = middleware.SetLogger(ctx, c.config.Logger)
-	var client smithyhttp.ClientDo = awshttp.NewBuildableClient()
+	var client aws.HTTPClient = awshttp.NewBuildableClient()
 	if c.config.HTTPClient != nil {
 		client = c.config.HTTPClient
 	}
-	result, _, err := middleware.DecorateHandler(smithyhttp.NewClientHandler(client), stack).Handle(ctx, in)
+	response, err := client.Do(request)
 	if err != nil {
-		return nil, err
+		return nil, &smithyhttp.RequestSendError{Err: err}
 	}
-	out, ok := result.(*DescribeInstancesOutput)
-	if !ok {
-		return nil, errors.New("the answer is none")
+	defer response.Body.Close()
+	out, err := read(response)
+	if err != nil {
+		return nil, &awshttp.ResponseError{
+			ResponseError: &smithyhttp.ResponseError{Response: &smithyhttp.Response{Response: response}, Err: err},
+			RequestID:     response.Header.Get("X-Amzn-Requestid"),
+		}
 	}
 	return out, nil
 }
 
-// stack is what the SDK's clients do around a request, in their order: the
-// retries are outside of the signature, which is each attempt's own.
-func (c *Client) stack(address string) (*middleware.Stack, error) {
-	stack := middleware.NewStack(operationName, smithyhttp.NewStackRequest)
-	signed := v4.NewSignHTTPRequestMiddleware(v4.SignHTTPRequestMiddlewareOptions{
-		CredentialsProvider: c.config.Credentials,
-		Signer:              v4.NewSigner(),
-	})
-	err := errors.Join(
-		stack.Serialize.Add(middleware.SerializeMiddlewareFunc("OperationSerializer", serialize(address)), middleware.After),
-		smithyhttp.AddComputeContentLengthMiddleware(stack),
-		awsmiddleware.AddRequestUserAgentMiddleware(stack),
-		stack.Finalize.Add(&v4.ComputePayloadSHA256{}, middleware.After),
-		stack.Finalize.Add(signed, middleware.After),
-		retry.AddRetryMiddlewares(stack, retry.AddRetryMiddlewaresOptions{Retryer: c.retryer}),
-		stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("OperationDeserializer", deserialize), middleware.After),
-		awsmiddleware.AddRecordResponseTiming(stack),
-		awsmiddleware.AddRequestIDRetrieverMiddleware(stack),
-		awshttp.AddResponseErrorMiddleware(stack),
-		smithyhttp.AddErrorCloseResponseBodyMiddleware(stack),
-		smithyhttp.AddCloseResponseBodyMiddleware(stack),
-	)
-	for _, option := range c.config.APIOptions {
-		err = errors.Join(err, option(stack))
+func (c *Client) request(ctx context.Context, address, body string) (*http.Request, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(body))
+	if err != nil {
+		return nil, fmt.Errorf("make the request: %w", err)
 	}
-	return stack, err
+	if request.URL.Path == "" {
+		request.URL.Path = "/"
+	}
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	request.Header.Set("User-Agent", "drydock")
+	if c.config.Credentials == nil {
+		return nil, errors.New("sign the request: there are no credentials")
+	}
+	credentials, err := c.config.Credentials.Retrieve(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("sign the request: %w", err)
+	}
+	digest := sha256.Sum256([]byte(body))
+	err = v4.NewSigner().SignHTTP(ctx, credentials, request, hex.EncodeToString(digest[:]), signingName, c.config.Region, time.Now())
+	if err != nil {
+		return nil, fmt.Errorf("sign the request: %w", err)
+	}
+	return request, nil
 }
 
 // form is the body of a request.

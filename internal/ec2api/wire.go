@@ -2,73 +2,34 @@ package ec2api
 
 import (
 	"bytes"
-	"context"
 	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
-	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws/protocol/ec2query"
 	"github.com/aws/smithy-go"
-	"github.com/aws/smithy-go/middleware"
-	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
 // answerMax bounds what is read of an answer: a page has a thousand instances,
 // and EC2 describes each in some 10 KB.
 const answerMax = 32 << 20
 
-type serializer = func(context.Context, middleware.SerializeInput, middleware.SerializeHandler) (middleware.SerializeOutput, middleware.Metadata, error)
-
-// serialize writes a request to an address.
-func serialize(address string) serializer {
-	return func(ctx context.Context, in middleware.SerializeInput, next middleware.SerializeHandler) (out middleware.SerializeOutput, metadata middleware.Metadata, err error) {
-		request, isRequest := in.Request.(*smithyhttp.Request)
-		input, isInput := in.Parameters.(*DescribeInstancesInput)
-		if !isRequest || !isInput {
-			return out, metadata, &smithy.SerializationError{Err: errors.New("nothing of this kind can be written")}
-		}
-		where, err := url.Parse(address)
-		if err != nil {
-			return out, metadata, &smithy.SerializationError{Err: err}
-		}
-		if where.Path == "" {
-			where.Path = "/"
-		}
-		request.Method, request.URL = http.MethodPost, where
-		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		if request, err = request.SetStream(strings.NewReader(form(input).Encode())); err != nil {
-			return out, metadata, &smithy.SerializationError{Err: err}
-		}
-		in.Request = request
-		return next.HandleSerialize(ctx, in)
-	}
-}
-
-// deserialize reads an answer.
-func deserialize(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (out middleware.DeserializeOutput, metadata middleware.Metadata, err error) {
-	out, metadata, err = next.HandleDeserialize(ctx, in)
-	if err != nil {
-		return out, metadata, err
-	}
-	response, ok := out.RawResponse.(*smithyhttp.Response)
-	if !ok {
-		return out, metadata, &smithy.DeserializationError{Err: errors.New("nothing of this kind can be read")}
-	}
+// read reads an answer.
+func read(response *http.Response) (*DescribeInstancesOutput, error) {
 	body, err := io.ReadAll(io.LimitReader(response.Body, answerMax))
 	if err != nil {
-		return out, metadata, &smithy.DeserializationError{Err: err}
+		return nil, &smithy.DeserializationError{Err: err}
 	}
 	if response.StatusCode != http.StatusOK {
-		return out, metadata, errorOf(response.StatusCode, body)
+		return nil, errorOf(response.StatusCode, body)
 	}
-	if out.Result, err = readPage(body); err != nil {
-		return out, metadata, &smithy.DeserializationError{Err: err}
+	page, err := readPage(body)
+	if err != nil {
+		return nil, &smithy.DeserializationError{Err: err}
 	}
-	return out, metadata, nil
+	return page, nil
 }
 
 // errorOf is the error in an answer. An answer without one is some proxy's.
