@@ -98,7 +98,7 @@ func TestStories(t *testing.T) {
 			}
 		})}, allUpdated},
 		{"table away between two looks at a late host", Options{Hosts: 3, Slots: 1, Evidence: true, Script: once("api:reboot", Fate{}, func(w *World, h *Host) {
-			w.net.losesTable(h.id, 30*time.Minute)
+			w.net.losesTable(h.id, 34*time.Minute)
 			time.AfterFunc(21*time.Minute, func() {
 				for _, h := range w.hosts() {
 					w.net.losesTable(h.id, 9*time.Minute)
