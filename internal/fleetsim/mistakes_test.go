@@ -84,7 +84,7 @@ var mistakes = []struct{ name, file, old, new string }{
 		""},
 	{"frees on one answer", "agent/watch.go",
 		"		return proof{first: ended, again: ended.Add(gap), vainly: p.vainly}\n",
-		"		return proof{first: ended, vainly: p.vainly}\n"},
+		"		return proof{first: ended, complete: true}\n"},
 	{"frees on age", "agent/watch.go",
 		".judge(err == nil && (!known || state == \"terminated\"), ",
 		".judge(err == nil && (known || !known || state == \"\"), "},

@@ -98,8 +98,8 @@ func TestStories(t *testing.T) {
 			}
 		})}, allUpdated},
 		{"table away between two looks at a late host", Options{Hosts: 3, Slots: 1, Evidence: true, Script: once("api:reboot", Fate{}, func(w *World, h *Host) {
-			w.net.losesTable(h.id, 30*time.Minute)
-			time.AfterFunc(21*time.Minute, func() {
+			w.net.losesTable(h.id, 36*time.Minute)
+			time.AfterFunc(22*time.Minute+45*time.Second, func() {
 				for _, h := range w.hosts() {
 					w.net.losesTable(h.id, 9*time.Minute)
 				}
