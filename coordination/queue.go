@@ -187,7 +187,10 @@ func (r Record) Sleep(p Place, limits Limits, poll Polling) time.Duration {
 	case p.Ahead == 0:
 		sleep = 3 * poll.Min
 	case behind < later:
-		sleep = within(scale(every, float64(behind+1)/2), poll.Min, 2*poll.Min)
+		sleep = scale(every, float64(behind+1)/2)
+		if every > 2*poll.Min { // else many slots come free in the meantime, one as the other
+			sleep = min(sleep, 2*poll.Min)
+		}
 	default:
 		sleep = max(r.far(p.Ahead, slots), 3*poll.Min)
 	}

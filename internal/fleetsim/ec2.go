@@ -38,7 +38,7 @@ func (w *World) describe(asker string, ids []string) (map[string]string, error) 
 	switch {
 	case bad && w.chance(evidenceError):
 		return nil, errEC2
-	case bad && w.chance(evidenceEmpty):
+	case w.Options.Empty, bad && w.chance(evidenceEmpty):
 		w.say(asker, "EC2 gives an empty answer")
 		return map[string]string{}, nil
 	}
@@ -48,7 +48,7 @@ func (w *World) describe(asker string, ids []string) (map[string]string, error) 
 		if h == nil {
 			continue
 		}
-		if state := h.state(); state != "" && !(bad && id != asker && w.overlooks(h)) {
+		if state := h.state(); state != "" && !((bad || w.Options.Blind) && id != asker && w.overlooks(h)) {
 			states[id] = state
 		}
 	}
@@ -58,12 +58,13 @@ func (w *World) describe(asker string, ids []string) (map[string]string, error) 
 
 // overlooks says whether an answer leaves the instance out.
 func (w *World) overlooks(h *Host) bool {
-	if !w.chance(evidenceBlind) {
+	blind := w.Options.Blind
+	if !blind && !w.chance(evidenceBlind) {
 		return false
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if last, was := w.overlooked[h.id]; was && time.Since(last) < blindAgain {
+	if last, was := w.overlooked[h.id]; was && (blind || time.Since(last) < blindAgain) {
 		return false
 	}
 	w.overlooked[h.id] = time.Now()

@@ -37,6 +37,8 @@ type Options struct {
 	OldImages    bool // idle hosts come up again with the old image
 	Evidence     bool // hosts may ask EC2 about others
 	BadEvidence  bool // EC2 gives errors, empty answers and incomplete ones
+	Empty        bool // EC2's answers are empty
+	Blind        bool // EC2 overlooks every instance once, the asker's own apart
 	Verbs        bool // operators use their commands
 	Careless     bool // and free slots of hosts that are alive: promises 1 and 4 are off
 
@@ -120,7 +122,7 @@ func (o Options) String() string {
 	}{
 		{"sick", o.Sick}, {"resets", o.Resets}, {"outages", o.Outages}, {"operators", o.Operators}, {"bad disks", o.BadDisks}, {"jobs", o.Jobs},
 		{"slow reboots", o.SlowReboots}, {"latency", o.Latency}, {"partitions", o.Partitions}, {"pauses", o.Pauses}, {"replacements", o.Replacements},
-		{"old images", o.OldImages}, {"evidence", o.Evidence}, {"bad evidence", o.BadEvidence}, {"verbs", o.Verbs}, {"careless", o.Careless},
+		{"old images", o.OldImages}, {"evidence", o.Evidence}, {"bad evidence", o.BadEvidence}, {"empty", o.Empty}, {"blind", o.Blind}, {"verbs", o.Verbs}, {"careless", o.Careless},
 	} {
 		if on.is {
 			text += ", " + on.name

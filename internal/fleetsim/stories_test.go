@@ -92,6 +92,10 @@ func TestStories(t *testing.T) {
 			})
 		})}, allUpdated},
 		{"stands still for hours while it drains", Options{Hosts: 3, Slots: 1, Evidence: true, Script: once("ecs:DRAINING", Fate{}, func(_ *World, h *Host) { h.pause(3 * time.Hour) })}, nil},
+		{"stands still while EC2's answers are empty", Options{Hosts: 3, Slots: 1, Evidence: true, Empty: true,
+			Script: once("ecs:DRAINING", Fate{}, func(_ *World, h *Host) { h.pause(3 * time.Hour) })}, nil},
+		{"overlooked once by EC2 while it stands still", Options{Hosts: 3, Slots: 1, Evidence: true, Blind: true,
+			Script: once("ecs:DRAINING", Fate{}, func(_ *World, h *Host) { h.pause(3 * time.Hour) })}, nil},
 		{"table away from everybody during an update", Options{Hosts: 3, Slots: 1, Evidence: true, Script: once("api:reboot", Fate{}, func(w *World, _ *Host) {
 			for _, h := range w.hosts() {
 				w.net.losesTable(h.id, 2*time.Hour)
