@@ -243,6 +243,7 @@ var writes = []struct {
 	{name: "intent:deactivated", fate: apitest.FallsBack},
 	{name: "ecs:ACTIVE"},
 	{name: "ecs:ACTIVE", fate: apitest.FallsBack},
+	{name: "intent:active"},
 	{name: "intent:restored"},
 	{name: "record:return"},
 	{name: "record:return", fate: apitest.FallsBack},
