@@ -40,6 +40,7 @@ func Explain(ctx context.Context, settings Config, ports Ports) []Answer {
 	r, ok := e.lock(ctx)
 	release := e.release(ctx)
 	if !ok {
+		e.unasked()
 		return e.answers
 	}
 	for _, g := range releaseGates {
@@ -54,6 +55,20 @@ func Explain(ctx context.Context, settings Config, ports Ports) []Answer {
 	e.ask("drain", func() string { return e.a.gateDrain(ctx) })
 	e.turn(r, release)
 	return e.answers
+}
+
+// unasked says of the gates that need the record that they were not asked.
+func (e *explainer) unasked() {
+	var names []string
+	for _, g := range releaseGates {
+		names = append(names, g.name)
+	}
+	for _, g := range startGates {
+		names = append(names, g.name)
+	}
+	for _, name := range append(names, "drain", "turn") {
+		e.say(name, Unknown, "the lock record was not read")
+	}
 }
 
 type explainer struct {

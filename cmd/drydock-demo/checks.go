@@ -36,7 +36,7 @@ func always() []check {
 // complete are the checks of every story in which the release reaches all.
 func complete() []check {
 	return []check{
-		{"all hosts are ACTIVE on the new release", allServing(newRelease)},
+		{"every host that there is is ACTIVE on the new release", allServing(newRelease)},
 		{"no host was set ACTIVE on it before its ECS agent was connected", activeTooEarly},
 		{"all slots are returned, nothing failed, nothing is refused", cleanRecord},
 	}

@@ -229,9 +229,9 @@ func TestChecksFindViolations(t *testing.T) {
 		{"", "no slot was returned before", "host-2 was not connected", func(e *evidence) { e.move("i-2", connected, 5) }},
 		{"", "no call of ECS while", "2 by host-3 before", func(e *evidence) { e.idle["i-3"] = 2 }},
 		{"", "no call of ECS while", "1 by host-1 after", func(e *evidence) { e.rested["i-1"] = 1 }},
-		{"", "all hosts are ACTIVE on the new", "host-2 runs 1.25.0", func(e *evidence) { e.hosts[1].running = oldRelease }},
-		{"", "all hosts are ACTIVE on the new", "host-2 runs 1.26.1, DRAINING", func(e *evidence) { e.hosts[1].status = "DRAINING" }},
-		{"", "all hosts are ACTIVE on the new", "not connected", func(e *evidence) { e.hosts[2].connected = false }},
+		{"", "every host that there is is ACTIVE on the new", "host-2 runs 1.25.0", func(e *evidence) { e.hosts[1].running = oldRelease }},
+		{"", "every host that there is is ACTIVE on the new", "host-2 runs 1.26.1, DRAINING", func(e *evidence) { e.hosts[1].status = "DRAINING" }},
+		{"", "every host that there is is ACTIVE on the new", "not connected", func(e *evidence) { e.hosts[2].connected = false }},
 		{"", "no host was set ACTIVE on it before", "host-1", func(e *evidence) { e.move("i-1", nowActive, -4) }},
 		{"", "all slots are returned, nothing failed", "host-1 has one", func(e *evidence) {
 			e.record.Holders = []coordination.Holder{{Host: "i-1", Phase: coordination.Verifying}}
@@ -333,7 +333,7 @@ func TestJudge(t *testing.T) {
 	if judge(newPrinter(&out), s.checks(), bad) {
 		t.Error("a bad run holds")
 	}
-	want := "FAILED  all hosts are ACTIVE on the new release: host-2 runs 1.25.0, ACTIVE, connected\n"
+	want := "FAILED  every host that there is is ACTIVE on the new release: host-2 runs 1.25.0, ACTIVE, connected\n"
 	if !strings.Contains(out.String(), want) || strings.Count(out.String(), "FAILED") != 1 {
 		t.Errorf("got\n%s\nwant one line\n%s", &out, want)
 	}

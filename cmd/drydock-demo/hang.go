@@ -53,7 +53,8 @@ func playHang(ctx context.Context, w *world) error {
 	})
 	w.printer.text(fmt.Sprintf(`
 What an operator does: look at the instance's console; then reset it (the boot loader takes %s
-again, the agent restores the host, and %s is refused), or terminate it and run
+again, the agent restores the host, and %s is refused), or terminate it: the others learn of that
+from EC2 and give its slot back. Without the right to ask EC2:
   drydock release %s --fleet %s --yes`, oldRelease, newRelease, h.id, w.ecs.ARN()))
 	return ctx.Err()
 }

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -50,11 +52,25 @@ be right.`,
 	return cmd
 }
 
+// inFile names the file in which a policy's faults are: to the agent, which has it
+// from the lock record, it is of none.
+func inFile(name string, err error) error {
+	faults, ok := errors.AsType[agent.Faults](err)
+	if !ok {
+		return err
+	}
+	faults = slices.Clone(faults)
+	for i := range faults {
+		faults[i].File = name
+	}
+	return faults
+}
+
 // effectiveText is what a text comes to, or its faults.
 func effectiveText(name string, text []byte, policy bool) (string, error) {
 	if policy {
 		p, err := agent.ParsePolicy(string(text))
-		return p.TOML(), err
+		return p.TOML(), inFile(name, err)
 	}
 	c, err := parseSettings(name, text)
 	return c.TOML(), err

@@ -54,7 +54,7 @@ func TestConfigCheck(t *testing.T) {
 			"# Availability Zones with hosts out of service at once; 0: no cap\nmax_zones = 0\n" +
 			"# take a release that is older than the running one\nallow_downgrade = false\n" +
 			"\n[verify]\n# keep the slot this long after ACTIVE\nsoak = \"2m\"\n", nil},
-		{[]string{"--policy", good}, "", 2, "", []string{"policy:1: lock: is no key here (it is set host by host, in the host container's user-data)\n"}},
+		{[]string{"--policy", good}, "", 2, "", []string{good + ":1: lock: is no key here (it is set host by host, in the host container's user-data)\n"}},
 		{[]string{policy}, "", 2, "", []string{policy + ":1: slots: is no key here (it is set for the whole fleet, in the policy of the lock record)\n"}},
 		{nil, "", 2, "", []string{"usage: drydock config check FILE"}},
 	} {

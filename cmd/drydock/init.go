@@ -83,7 +83,7 @@ func (f *initFlags) policy(given func(flag string) bool) (string, error) {
 		return "", misused("--slots is missing: how many hosts may be out of service at once")
 	}
 	if _, err := agent.ParsePolicy(text); err != nil {
-		return "", err
+		return "", inFile(f.policyFile, err)
 	}
 	// PolicyWith puts a new key on top: the last comes first.
 	if given("max-failures") || f.policyFile == "" {

@@ -105,7 +105,7 @@ func readPolicy(file string, env environment) (string, error) {
 		return "", misused("read policy: %v", err)
 	}
 	_, err = agent.ParsePolicy(string(data))
-	return string(data), err
+	return string(data), inFile(file, err)
 }
 
 func setPolicy(ctx context.Context, a act, text string) error {

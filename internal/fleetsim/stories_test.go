@@ -111,6 +111,8 @@ func TestStories(t *testing.T) {
 			w.operate("restores "+h.id, func(r *coordination.Record) { r.Holders[0].Restore = true })
 			time.AfterFunc(10*time.Minute, func() { w.Cluster.AgentUp(h.id) })
 		}))}, nil},
+		{"stands still until it is marked stuck, and goes on", Options{Hosts: 3, Slots: 1, MaxFailures: 2,
+			Script: once("intent:answered", Fate{}, func(_ *World, h *Host) { h.pause(50 * time.Minute) })}, nil},
 		{"drain that arrives late", Options{Hosts: 2, Slots: 1, Script: once("ecs:DRAINING", Fate{Lost: true, End: NoAnswer, Late: 50 * time.Second}, nil)}, nil},
 	}
 	for _, test := range tests {
