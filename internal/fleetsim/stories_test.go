@@ -92,7 +92,7 @@ func TestStories(t *testing.T) {
 			})
 		})}, allUpdated},
 		{"stands still for hours while it drains", Options{Hosts: 3, Slots: 1, Evidence: true, Script: once("ecs:DRAINING", Fate{}, func(_ *World, h *Host) { h.pause(3 * time.Hour) })}, nil},
-		{"stands still for half an hour before it drains", Options{Hosts: 3, Slots: 1, MaxFailures: 2, Evidence: true, Script: once("intent:duty", Fate{}, func(_ *World, h *Host) { h.pause(30 * time.Minute) })}, allUpdated},
+		{"stands still for twenty minutes before it drains", Options{Hosts: 3, Slots: 1, MaxFailures: 2, Evidence: true, Script: once("intent:duty", Fate{}, func(_ *World, h *Host) { h.pause(20 * time.Minute) })}, allUpdated},
 		{"table away from everybody during an update", Options{Hosts: 3, Slots: 1, Evidence: true, Script: once("api:reboot", Fate{}, func(w *World, _ *Host) {
 			for _, h := range w.hosts() {
 				w.net.losesTable(h.id, 2*time.Hour)
