@@ -211,7 +211,7 @@ func (h *Host) noteDrain(name string, f Fate) {
 	case name == "intent:clear" && f == Fate{}:
 		h.unsure = false
 	case f.End != Answer && (name == "ecs:DRAINING" || name == "ecs:ACTIVE"), f.End >= Crash && (name == "intent:drain" || name == "intent:restored"),
-		f.Lost && name == "intent:answered":
+		f.Lost && (name == "intent:answered" || name == "intent:active"):
 		h.unsure = true
 	}
 }

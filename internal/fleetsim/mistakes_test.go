@@ -12,9 +12,7 @@ import (
 // mistakes are planted one at a time, in a copy of the source that only the
 // compiler sees; the stories, the table of writes and the seeds must each time
 // find the fleet broken. They are the test of this test: when one of them goes
-// unnoticed, a promise is no longer watched. Not among them is a guard without
-// "stuck": a holder that is marked is past its own deadlines, so no fleet notices
-// it; rules_test.go and docs/model do.
+// unnoticed, a promise is no longer watched.
 var mistakes = []struct{ name, file, old, new string }{
 	{"release before ACTIVE", "agent/restore.go",
 		"	if !a.intent.Duty.Restored {\n",
@@ -79,6 +77,9 @@ var mistakes = []struct{ name, file, old, new string }{
 	{"stuck frees the slot", "coordination/late.go",
 		"		return r, nil\n	}}\n}\n\n// Prolong",
 		"		r.Holders = append(r.Holders[:i:i], r.Holders[i+1:]...)\n		return r, nil\n	}}\n}\n\n// Prolong"},
+	{"stuck not in the guard", "coordination/rules.go",
+		"		if mine.Stuck || mine.Phase == Sick {\n",
+		"		if mine.Phase == Sick {\n"},
 	{"failure not withdrawn", "coordination/rules.go",
 		"			r.withdraw(host, generation)\n",
 		""},

@@ -217,6 +217,7 @@ func intentWrite(before, after []byte) string {
 		set  bool
 	}{
 		{"restored", a.Duty.Restored && !b.Duty.Restored},
+		{"active", a.Duty.MadeActive && !b.Duty.MadeActive},
 		{"outcome", a.Duty.Outcome != b.Duty.Outcome},
 		{"disarmed", !a.Duty.Armed && b.Duty.Armed},
 		{"deactivated", !a.Duty.Activating && b.Duty.Activating},

@@ -96,6 +96,7 @@ func TestStories(t *testing.T) {
 			Script: once("ecs:DRAINING", Fate{}, func(_ *World, h *Host) { h.pause(3 * time.Hour) })}, nil},
 		{"overlooked once by EC2 while it stands still", Options{Hosts: 3, Slots: 1, Evidence: true, Blind: true,
 			Script: once("ecs:DRAINING", Fate{}, func(_ *World, h *Host) { h.pause(3 * time.Hour) })}, nil},
+		{"stands still for twenty minutes before it drains", Options{Hosts: 3, Slots: 1, MaxFailures: 2, Evidence: true, Script: once("intent:duty", Fate{}, func(_ *World, h *Host) { h.pause(20 * time.Minute) })}, allUpdated},
 		{"table away from everybody during an update", Options{Hosts: 3, Slots: 1, Evidence: true, Script: once("api:reboot", Fate{}, func(w *World, _ *Host) {
 			for _, h := range w.hosts() {
 				w.net.losesTable(h.id, 2*time.Hour)
@@ -249,6 +250,7 @@ var writes = []struct {
 	{name: "intent:deactivated", fate: apitest.FallsBack},
 	{name: "ecs:ACTIVE"},
 	{name: "ecs:ACTIVE", fate: apitest.FallsBack},
+	{name: "intent:active"},
 	{name: "intent:restored"},
 	{name: "record:return"},
 	{name: "record:return", fate: apitest.FallsBack},
