@@ -183,10 +183,10 @@ func (j *judge) check() {
 	killed := j.w.Cluster.Killed()
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	for _, k := range killed[j.killed:] {
+	for _, k := range killed[min(j.killed, len(killed)):] { // another check may have seen more
 		if j.resets[k.Host] == 0 {
 			j.w.breach("promise 3: the reboot of %s killed the %s task %s of %q (%s)", k.Host, k.Kind, k.ARN, k.Service, k.Last)
 		}
 	}
-	j.killed = len(killed)
+	j.killed = max(j.killed, len(killed))
 }
