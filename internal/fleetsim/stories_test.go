@@ -92,6 +92,14 @@ func TestStories(t *testing.T) {
 			})
 		})}, allUpdated},
 		{"stands still for hours while it drains", Options{Hosts: 3, Slots: 1, Evidence: true, Script: once("ecs:DRAINING", Fate{}, func(_ *World, h *Host) { h.pause(3 * time.Hour) })}, nil},
+		{"slot taken back by hand before the drain, and the fleet halted", Options{Hosts: 3, Slots: 1, Script: once("intent:duty", Fate{End: Crash}, func(w *World, _ *Host) {
+			time.AfterFunc(time.Second, func() {
+				w.operate("frees the slot and halts the fleet", func(r *coordination.Record) {
+					r.Holders, r.Halt = nil, &coordination.Halt{Who: operator, Reason: "to look"}
+				})
+			})
+			time.AfterFunc(2*time.Hour, func() { w.operate("lifts the halt", func(r *coordination.Record) { r.Halt = nil }) })
+		})}, nil},
 		{"stands still while EC2's answers are empty", Options{Hosts: 3, Slots: 1, Evidence: true, Empty: true,
 			Script: once("ecs:DRAINING", Fate{}, func(_ *World, h *Host) { h.pause(3 * time.Hour) })}, nil},
 		{"overlooked once by EC2 while it stands still", Options{Hosts: 3, Slots: 1, Evidence: true, Blind: true,
