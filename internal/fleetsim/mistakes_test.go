@@ -106,7 +106,7 @@ func TestPlantedMistakesAreFound(t *testing.T) {
 			t.Parallel()
 			program := plant(t, m.file, m.old, m.new)
 			for _, tests := range []string{"TestStories", "TestSeeds", "TestEveryWrite"} {
-				out, err := exec.Command(program, "-test.run=^"+tests+"$", "-test.failfast", "-seeds=400").CombinedOutput()
+				out, err := exec.Command(program, "-test.run=^"+tests+"$", "-test.failfast", "-seeds=200").CombinedOutput()
 				if err != nil {
 					t.Logf("found by %s: %s", tests, firstBreach(string(out)))
 					return
