@@ -209,7 +209,7 @@ func testStart(t *testing.T, c *containerd) {
 func testStopInTheDrain(t *testing.T, c *containerd) {
 	h, u := newRunning(t, c, nil)
 	h.api.Offer(apitest.Release{Version: newRelease})
-	until(t, patience, "the host drains", func() bool { return h.status() == "DRAINING" })
+	until(t, patience, "the host drains", h.drains)
 	took, killed := u.stop()
 	if killed || !slices.Equal(u.codes(), []int{0}) {
 		t.Errorf("killed %v, exit codes %v", killed, u.codes())
@@ -226,7 +226,7 @@ func testStopInTheDrain(t *testing.T, c *containerd) {
 func testStopOfAWedgedAgent(t *testing.T, c *containerd) {
 	h, u := newRunning(t, c, nil)
 	h.api.Offer(apitest.Release{Version: newRelease})
-	until(t, patience, "the host drains", func() bool { return h.status() == "DRAINING" })
+	until(t, patience, "the host drains", h.drains)
 	h.must(unix.Kill(u.pid(), unix.SIGSTOP))
 	took, killed := u.stop()
 	if codes := u.codes(); !killed || took < stopTime || !slices.Equal(codes, []int{137}) {

@@ -3,6 +3,7 @@ package hosttest
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 	"github.com/drydock-ecs/drydock/apiclientx/apitest"
 	"github.com/drydock-ecs/drydock/coordination"
 	"github.com/drydock-ecs/drydock/coordination/dynamo"
+	"github.com/drydock-ecs/drydock/internal/durable"
 	"github.com/drydock-ecs/drydock/internal/dynamotest"
 	"github.com/drydock-ecs/drydock/internal/ecstest"
 	"github.com/drydock-ecs/drydock/internal/imdstest"
@@ -228,6 +230,20 @@ func (h *host) holder() (coordination.Holder, bool) {
 func (h *host) holds() bool { _, ok := h.holder(); return ok }
 
 func (h *host) status() string { return h.ecs.Status(h.id) }
+
+// drains says whether the host drains and its agent has been told so. An agent
+// that ends before that owes ECS another look, which is a minute away.
+func (h *host) drains() bool {
+	if h.status() != "DRAINING" {
+		return false
+	}
+	content, err := durable.New(h.state()).Load()
+	var in agent.Intent
+	if err != nil || json.Unmarshal(content, &in) != nil {
+		return false // it was just being written
+	}
+	return in.Duty != nil && in.Duty.DrainOpen == 0
+}
 
 // row is what the host says of itself in the table.
 func (h *host) row() (coordination.HostRow, bool) {

@@ -111,7 +111,7 @@ func TestJournalAndWatchdog(t *testing.T) {
 	m.on()
 	until(t, patience, "it asks for a release", func() bool { return h.checks() > 0 })
 	h.api.Offer(apitest.Release{Version: newRelease})
-	until(t, patience, "the host drains", func() bool { return h.status() == "DRAINING" })
+	until(t, patience, "the host drains", h.drains)
 	stuck := m.agent()
 	h.must(unix.Kill(stuck, unix.SIGSTOP))
 	until(t, patience, "another agent runs", func() bool { pid := m.agent(); return pid > 0 && pid != stuck })
