@@ -116,6 +116,31 @@ func TestDrainedByHandAfterActive(t *testing.T) {
 	})
 }
 
+// Nor is it ours when the host goes down before it could note our ACTIVE and
+// comes up sick: the next process sees it ACTIVE, through ECS alone.
+func TestDrainedByHandWhileSickAgain(t *testing.T) {
+	inWorld(t, options{}, func(w *world) {
+		afterReboot(w, func() { w.cluster.AgentDown(mine) })
+		w.once("intent:active", func(*process) error {
+			w.reset()
+			w.cluster.AgentDown(mine)
+			return errDead
+		})
+		w.start()
+		w.untilPhase(agent.Sick, 2*time.Hour)
+		w.cluster.AgentUp(mine)
+		w.until("ACTIVE", 10*time.Minute, func() bool { return w.cluster.Status(mine) == "ACTIVE" })
+		w.pass(20 * time.Minute)
+		w.cluster.SetStatus(mine, "DRAINING", operator)
+		w.pass(20 * time.Minute)
+		w.cluster.AgentUp(mine)
+		w.pass(time.Hour)
+		if s := w.cluster.Status(mine); s != "DRAINING" || w.phase() != "idle" {
+			t.Errorf("promise 5: the operator's drain, 20 min after our ACTIVE, was undone: %s, phase %s", s, w.phase())
+		}
+	})
+}
+
 // Of an intent of a newer schema nothing is started, no reboot either.
 func TestNewerIntentArmed(t *testing.T) {
 	inWorld(t, options{}, func(w *world) {

@@ -98,6 +98,9 @@ func (a *Agent) tellFleet(rule coordination.Rule, announced time.Duration) {
 // ill says why the host is not healthy, or "".
 func (a *Agent) ill(ctx context.Context) string {
 	if err := a.learnSelf(ctx); err != nil {
+		if a.intent.Duty.Outcome != "" && a.look(ctx, a.dutySelf()) == nil {
+			a.noteActive()
+		}
 		a.err = err
 		return "the ECS agent has not registered since the boot"
 	}
@@ -105,6 +108,7 @@ func (a *Agent) ill(ctx context.Context) string {
 		a.err = err
 		return "ECS does not describe the container instance"
 	}
+	a.noteActive()
 	switch i := a.seen.instance; {
 	case i.Status == "" || i.Status == "INACTIVE":
 		return "the container instance is not registered"
@@ -114,6 +118,16 @@ func (a *Agent) ill(ctx context.Context) string {
 		return "the container instance is impaired: " + i.Impaired
 	default:
 		return ""
+	}
+}
+
+// noteActive notes that ECS shows the host ACTIVE before this process has put it
+// back in service: an earlier one did, and died before its own note, or a person
+// did. A drain after that is someone else's, also while the host is sick.
+func (a *Agent) noteActive() {
+	d, i := a.intent.Duty, a.seen.instance
+	if i.Status == "ACTIVE" && d.DrainCalls > 0 && d.DrainOpen == 0 && !d.MadeActive {
+		a.noteAnyway(func(d *Duty) { d.MadeActive = true })
 	}
 }
 

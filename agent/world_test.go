@@ -1045,6 +1045,8 @@ func intentWrite(before, after []byte) string {
 		return "activating"
 	case a.DrainCalls > b.DrainCalls:
 		return "drain"
+	case a.MadeActive && !b.MadeActive:
+		return "active"
 	default:
 		return "again"
 	}
