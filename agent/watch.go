@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -81,8 +82,13 @@ func (a *Agent) mark(ctx context.Context, r coordination.Record, e coordination.
 	}
 	a.ports.Log.Warn("a host is late and was marked stuck: it keeps its slot and counts as a failure", slog.String(keyHost, a.identity.Instance),
 		slog.String(keyOther, e.Host), slog.Int64(keyGeneration, e.Generation), slog.String("phase", string(e.Phase)),
-		slog.String(keyHint, "look at its log; if its instance is gone for good: drydock release "+e.Host))
+		slog.String(keyHint, "look at its log; if its instance is gone for good: "+a.releaseCommand(e.Host)))
 	return next
+}
+
+// releaseCommand is what an operator runs anywhere to free a host's slot.
+func (a *Agent) releaseCommand(host string) string {
+	return fmt.Sprintf("drydock release %s --fleet %s --table %s", host, a.fleetKey[1], a.fleetKey[0])
 }
 
 // telling is a rule that tells whether its last change was one. Of all the hosts
@@ -171,7 +177,7 @@ func (a *Agent) instances(ctx context.Context, about []coordination.Holder) (map
 		a.watcher.told = time.Now()
 		a.ports.Log.Warn("EC2 does not say whether a late host is gone: only an operator can free its slot", slog.String(keyHost, a.identity.Instance),
 			slog.String(keyOther, about[0].Host), slog.Any(keyError, err),
-			slog.String(keyHint, hintOr(err, "give the hosts' role ec2:DescribeInstances, or run drydock release "+about[0].Host)))
+			slog.String(keyHint, hintOr(err, "give the hosts' role ec2:DescribeInstances, or run "+a.releaseCommand(about[0].Host))))
 	}
 	return states, err
 }
