@@ -10,12 +10,12 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 # CGO_ENABLED=0      static: the image has nothing but the binary
 # -trimpath          the same binary from every folder
 # -s -w              no symbol table, no DWARF: stack traces need neither
-# -funcalign=16      functions begin at 16 bytes, as on arm64, not at 32 [0.15 MB]
+# -funcalign=8       functions begin at 8 bytes, not at 32; arm64 keeps its 16 [0.22 MB]
 # nethttpomithttp2   no HTTP/2: AWS APIs speak HTTP/1.1, and so do IMDS, the ECS
 #                    agent and the Bottlerocket API [0.36 MB]
 # -gcflags=all=-l    no inlining: JSON takes 1.3 times as long, in a program that
 #                    sleeps; most of it is tables for stack traces [1.12 MB]
-LDFLAGS := -s -w -funcalign=16 $(if $(VERSION),-X main.linkedVersion=$(VERSION))
+LDFLAGS := -s -w -funcalign=8 $(if $(VERSION),-X main.linkedVersion=$(VERSION))
 BUILD   := CGO_ENABLED=0 go build -trimpath -tags nethttpomithttp2 -gcflags=all=-l -ldflags "$(LDFLAGS)"
 
 # The race detector needs a C compiler; Go says whether it found one. The

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,6 +18,7 @@ import (
 	"github.com/drydock-ecs/drydock/agent"
 	"github.com/drydock-ecs/drydock/internal/hint"
 	"github.com/drydock-ecs/drydock/internal/journal"
+	"github.com/drydock-ecs/drydock/internal/kernel"
 )
 
 // stopWithin is how long the agent may take to end once it was told to. The
@@ -81,6 +83,7 @@ func runAgent(ctx context.Context, settings agent.Config, log *slog.Logger, env 
 	if err != nil {
 		return err
 	}
+	_ = kernel.ForgetProgram() // settings, credentials, wiring: not used again
 	return runUntil(ctx, log, agent.New(settings, version(), ports).Run)
 }
 
@@ -137,5 +140,15 @@ func saveMemory(env environment) {
 		if env.getenv("GOMEMLIMIT") == "" {
 			debug.SetMemoryLimit(memoryLimit)
 		}
+		_ = kernel.ForgetProgram() // where it cannot, nothing is lost but memory
 	})
+}
+
+// notify tells the service manager how things stand. What another phase needs of
+// the program is hardly what this one needed.
+func notify(state string) {
+	journal.Notify(state)
+	if strings.HasPrefix(state, "STATUS=") {
+		_ = kernel.ForgetProgram() // where it cannot, nothing is lost but memory
+	}
 }

@@ -78,7 +78,9 @@ func newBenchHost(b *testing.B, binary string) *benchHost {
 			Pending: 100 * time.Millisecond, Deactivating: 2 * time.Second,
 			Stopping: 500 * time.Millisecond, Deprovisioning: 100 * time.Millisecond,
 		},
-		Agent: ecstest.AgentLife{Register: 4 * time.Second, Connect: 50 * time.Millisecond, Deliver: 50 * time.Millisecond},
+		// Between two of the agent's looks, one a second: ECS is asked once more where
+		// its agent has registered at a look and is not connected yet.
+		Agent: ecstest.AgentLife{Register: 3500 * time.Millisecond, Connect: 50 * time.Millisecond, Deliver: 50 * time.Millisecond},
 		Fault: func(ecstest.Call) ecstest.Fault { h.count("ecs"); return ecstest.Fault{} },
 	})
 	b.Cleanup(h.ecs.Close)

@@ -54,7 +54,7 @@ func wireAgent(ctx context.Context, settings agent.Config, log *slog.Logger, env
 		Fleet:        func(table, fleet string) agent.Fleet { return newFleet(config, table, fleet) },
 		Cluster:      host.ECSCluster,
 		Waves:        host.UpdateSettings,
-		Notify:       journal.Notify,
+		Notify:       notify,
 		Watchdog:     within,
 		Log:          log,
 	}, nil
