@@ -19,6 +19,7 @@ type judge struct {
 	mu       sync.Mutex
 	drained  map[string]string                // host → who set it DRAINING
 	since    map[string]time.Time             // and when
+	active   map[string]string                // host → who set it ACTIVE last
 	down     map[string]bool                  // host → it is down by a requested reboot
 	requests map[string]bool                  // host → a reboot request may still take effect
 	tried    map[string]bool                  // host → it has booted or tried the release
@@ -33,7 +34,7 @@ type judge struct {
 }
 
 func newJudge(w *World) *judge {
-	return &judge{w: w, drained: map[string]string{}, since: map[string]time.Time{}, down: map[string]bool{}, requests: map[string]bool{},
+	return &judge{w: w, drained: map[string]string{}, since: map[string]time.Time{}, active: map[string]string{}, down: map[string]bool{}, requests: map[string]bool{},
 		tried: map[string]bool{}, counted: map[[3]any]int{}, resets: map[string]int{}, entered: map[coordination.Entry]time.Time{}, slots: w.Options.Slots}
 }
 
@@ -41,6 +42,12 @@ func (j *judge) drainedBy(host string) string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.drained[host]
+}
+
+func (j *judge) activeBy(host string) string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.active[host]
 }
 
 // oneCall is the window that ECS leaves between the last look and the act.
@@ -66,6 +73,9 @@ func (j *judge) statusChanged(c ecstest.Change) {
 		j.w.breach("promise 5: %s undid an operator's drain", c.Host)
 	}
 	delete(j.drained, c.Host)
+	if c.To == "ACTIVE" {
+		j.active[c.Host] = c.By
+	}
 	if c.To == "DRAINING" {
 		j.drained[c.Host], j.since[c.Host] = c.By, time.Now()
 		if c.By == c.Host {

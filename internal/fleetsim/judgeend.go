@@ -42,8 +42,8 @@ func (j *judge) ofLive(h *Host, holder coordination.Holder, holds bool) {
 		j.w.breach("%s keeps its slot in phase %s", h.id, holder.Phase)
 	}
 	// One that an operator wants back is set ACTIVE and keeps its slot until its
-	// ECS agent is there.
-	if sick && !holder.Restore && j.w.Cluster.Status(h.id) == "ACTIVE" {
+	// ECS agent is there. Operators set hosts ACTIVE by hand, too.
+	if sick && !holder.Restore && j.w.Cluster.Status(h.id) == "ACTIVE" && j.activeBy(h.id) != operator {
 		j.w.breach("%s is sick and ACTIVE", h.id)
 	}
 }
