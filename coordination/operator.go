@@ -146,6 +146,11 @@ func Restored(incarnation, who string, now time.Time) Rule {
 		}
 		r = r.clone()
 		r.Incarnation = incarnation
+		r.Queue.Next = max(r.Queue.Next, 1)
+		r.Queue.Pointer = r.Queue.Next // nobody waits with a ticket that is void
+		for i := range r.Holders {
+			r.Holders[i].Ticket = 0
+		}
 		r.Halt = &Halt{Who: who, At: now, Reason: RestoredReason}
 		return r, nil
 	}}

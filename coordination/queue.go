@@ -193,6 +193,9 @@ func (r Record) Sleep(p Place, limits Limits, poll Polling) time.Duration {
 		}
 	default:
 		sleep = max(r.far(p.Ahead, slots), 3*poll.Min)
+		if p.Ahead == 1 && soon+later > 0 { // the one before it may be dead, or not able to start
+			sleep = min(sleep, 4*poll.FreeSlot)
+		}
 	}
 	// A free slot is nothing strange where one comes free every few seconds, and
 	// where many stand free or hand-offs are rare it may be that of the dead.

@@ -262,6 +262,7 @@ func TestSleepGrowsWithTheDistance(t *testing.T) {
 		{"front, the holder is stuck", of(1, holders(Verifying), stuckOne), 1, 15 * time.Second},
 		{"front, a slot is free", of(1), 1, 5 * time.Second},
 		{"one ahead: a whole hold must come first", of(1, holders(Draining)), 2, 180 * time.Second},
+		{"one ahead, who may be dead, and a slot comes free soon", of(1, holders(Rebooting)), 2, time.Minute},
 		{"far: never longer than the most", of(1, holders(Draining)), 50, 30 * time.Minute},
 		{"one ahead of two verifying", of(3, holders(Verifying, Verifying, Draining)), 2, 5 * time.Second},
 		{"one ahead, one reboots", of(10, holders(Rebooting, Draining, Draining, Draining, Draining, Draining, Draining, Draining, Draining, Draining)), 2, 15 * time.Second},
@@ -371,5 +372,26 @@ func TestPlaceOfNonsense(t *testing.T) {
 	r := queueOf(1, 1, 9, 1, 1)
 	if p := r.Place(ticket(2), Limits{Slots: 1}); p.Ahead != 0 {
 		t.Errorf("two holders of one ticket leave %d ahead", p.Ahead)
+	}
+}
+
+// TestRestoredQueue: a new incarnation voids all tickets, so none is ahead of the
+// first that is drawn in it, and none belongs to a present holder.
+func TestRestoredQueue(t *testing.T) {
+	r := queueOf(2, 1, 5001, 5002) // a holder that has the ticket to be drawn next
+	r, err := Restored("second", "ann", clock(0)).Change(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err = Join().Change(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	limits, _ := numbers(r.Policy)
+	if p := r.Place(r.Drawn(), limits); !r.Valid(r.Drawn()) || p != (Place{Free: 1}) {
+		t.Errorf("ticket %+v is in place %+v", r.Drawn(), p)
+	}
+	if r.Holders[0].Ticket != 0 {
+		t.Errorf("a holder has ticket %d of the incarnation before", r.Holders[0].Ticket)
 	}
 }

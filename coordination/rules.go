@@ -235,7 +235,9 @@ func Return(host string, generation int64, report Report, now time.Time) Rule {
 		published := i >= 0 && r.Holders[i].Phase == Sick // see Fail
 		r = r.clone()
 		if i >= 0 {
-			r.AverageHold = average(r.AverageHold, now.Sub(r.Holders[i].GrantedAt))
+			if p := r.Holders[i].Phase; p == Rebooting || p == Verifying { // others say nothing of how long an update takes
+				r.AverageHold = average(r.AverageHold, now.Sub(r.Holders[i].GrantedAt))
+			}
 			r.Holders = slices.Delete(r.Holders, i, i+1)
 		}
 		switch {

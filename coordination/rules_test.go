@@ -490,11 +490,13 @@ func TestAverageHold(t *testing.T) {
 			t.Errorf("average of %v and %s is %v, want %v", test.before, test.hold, got, test.want)
 		}
 	}
-	r, err := change(t, fleetOf(), Return("i-a", 5, Report{}, clock(30)))
-	if err != nil || r.AverageHold != 1800 {
-		t.Errorf("after a hold of half an hour the average is %v s, %v", r.AverageHold, err)
+	for p, want := range map[Phase]float64{Granted: 0, Draining: 0, Rebooting: 1800, Verifying: 1800, Sick: 0} {
+		r, err := change(t, fleetOf(phase(p)), Return("i-a", 5, Report{}, clock(30)))
+		if err != nil || r.AverageHold != want {
+			t.Errorf("after a hold of half an hour that ended in phase %s the average is %v s, want %v, %v", p, r.AverageHold, want, err)
+		}
 	}
-	r, err = change(t, fleetOf(empty, failed("i-a", 5, CauseFreed)), Return("i-a", 5, Report{}, clock(30)))
+	r, err := change(t, fleetOf(empty, failed("i-a", 5, CauseFreed)), Return("i-a", 5, Report{}, clock(30)))
 	if err != nil || r.AverageHold != 0 {
 		t.Errorf("a slot that was freed long ago counts as %v s, %v", r.AverageHold, err)
 	}
