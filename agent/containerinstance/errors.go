@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
@@ -23,13 +24,14 @@ func fail(act, op string, err error) error {
 	return wrapped
 }
 
-// refused tells an answer that says no from no answer. Only a status of 4xx,
-// throttling among them, and an input that the client itself rejects are sure
-// not to be applied, now or later. After a 5xx, a timeout or a broken
-// connection nobody knows.
+// refused tells an answer that says no from no answer. Only a status of 4xx with
+// one of ECS's error codes, throttling among them, and an input that the client
+// itself rejects are sure not to be applied, now or later. After a 5xx, a timeout
+// or a broken connection nobody knows. A 4xx without a code is some proxy's, and
+// 408 says that somebody waited.
 func refused(err error) bool {
 	if status, ok := httpStatus(err); ok {
-		return status >= 400 && status < 500
+		return status >= 400 && status < 500 && status != http.StatusRequestTimeout && code(err) != "" && code(err) != "UnknownError"
 	}
 	if _, ok := errors.AsType[smithy.InvalidParamsError](err); ok {
 		return true

@@ -3,6 +3,7 @@ package containerinstance_test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"strings"
@@ -149,6 +150,18 @@ func TestErrorsOnTheWire(t *testing.T) {
 		cancel()
 		want(t, tt.name+" unanswered", errors.Is(err, agent.ErrUnanswered), tt.unanswered)
 		wantErr(t, tt.name, err, "set DRAINING: ", tt.text)
+	}
+}
+
+// TestAnswersOfOthers: between the host and ECS may stand a proxy. What it says
+// says nothing of what ECS has done, or will do.
+func TestAnswersOfOthers(t *testing.T) {
+	for _, status := range []int{http.StatusForbidden, http.StatusNotFound, http.StatusRequestTimeout, http.StatusTooManyRequests} {
+		proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<h1>no</h1>", status) }))
+		_, door := onWire(t, func(o *ecs.Options) { o.BaseEndpoint = &proxy.URL })
+		err := door.Drain(t.Context(), self)
+		want(t, http.StatusText(status)+" unanswered", errors.Is(err, agent.ErrUnanswered), true)
+		proxy.Close()
 	}
 }
 
