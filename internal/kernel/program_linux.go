@@ -57,6 +57,8 @@ func unchanged(smaps io.Reader, file string) ([]mapping, error) {
 			}
 		case len(fields) == 3 && fields[0] == "Anonymous:" && fields[1] == "0" && m.to > m.from:
 			all = append(all, m)
+		case len(fields) == 3 && fields[0] == "Swap:" && fields[1] != "0" && len(all) > 0 && all[len(all)-1] == m:
+			all = all[:len(all)-1] // written to, and swapped out since
 		}
 	}
 }

@@ -20,6 +20,7 @@ func TestUnchanged(t *testing.T) {
 Size:               7168 kB
 Rss:                5120 kB
 Anonymous:             0 kB
+Swap:                  0 kB
 VmFlags: rd ex mr mw me
 00b00000-00f00000 r--p 00700000 00:31 77                         /drydock
 Anonymous:             0 kB
@@ -27,6 +28,10 @@ Anonymous:             0 kB
 Anonymous:             0 kB
 7f0000000000-7f0000010000 r--p 00b80000 00:31 77                 /drydock
 Anonymous:            64 kB
+7f0000010000-7f0000020000 r--p 00b90000 00:31 77                 /drydock
+Anonymous:             0 kB
+Swap:                 64 kB
+SwapPss:              64 kB
 7f0000020000-7f0000030000 r-xp 00000000 00:31 78                 /lib/drydock
 Anonymous:             0 kB
 c000000000-c000400000 rw-p 00000000 00:00 0 
