@@ -104,8 +104,22 @@ func readPolicy(file string, env environment) (string, error) {
 	if err != nil {
 		return "", misused("read policy: %v", err)
 	}
+	if settingless(string(data)) { // the end of a pipe whose begin has failed
+		return "", agent.Faults{{File: file, Problem: "holds no settings, which would take slots and windows away",
+			Hint: "name at least the slots: slots = 1"}}
+	}
 	_, err = agent.ParsePolicy(string(data))
 	return string(data), inFile(file, err)
+}
+
+// settingless says whether a TOML text has nothing but comments.
+func settingless(text string) bool {
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			return false
+		}
+	}
+	return true
 }
 
 func setPolicy(ctx context.Context, a act, text string) error {
