@@ -60,6 +60,8 @@ type Agent struct {
 	deadSince time.Time // the API socket is dead since; zero: alive
 	err       error     // trouble of the turn, to be logged by the loop
 
+	finishing bool // nothing is started: see Finish
+
 	told     told
 	outbox   *outbox
 	deadline atomic.Int64 // the loop shows life before this, in Unix nanoseconds
@@ -71,6 +73,7 @@ type update struct {
 	generation int64              // of the slot granted, while it is not in a duty yet; 0: none
 	proof      time.Duration      // uptime at which the latest re-assert was begun, time asleep counted; 0: never
 	proofOf    coordination.Phase // what it was for
+	allowedAt  time.Time          // the record was asked last whether the host may go on
 	tableless  time.Time          // the table does not answer since; zero: it does
 	diskless   time.Time          // the intent cannot be written since; zero: it can
 	draining   bool               // ECS showed the container instance DRAINING
@@ -89,7 +92,9 @@ type update struct {
 	returns   int       // tries to return the slot
 	blameless bool      // the fleet stopped the update: the attempt is given back
 
-	lateActive time.Time // when a call to set the host ACTIVE was made at the latest that got no answer; zero: none
+	activeSince time.Time // ECS shows the host ACTIVE in every answer since; zero: it does not
+	foreign     time.Time // ECS shows a drain after our ACTIVE, in every answer since; zero: it does not
+	lateActive  time.Time // when a call to set the host ACTIVE was made at the latest that got no answer; zero: none
 }
 
 // stopwatch measures a phase in uptime.
@@ -123,6 +128,19 @@ func (a *Agent) Run(ctx context.Context) error {
 	return nil
 }
 
+// Finish ends the update that has begun, by the same steps as Run, and starts
+// nothing: it is for a host whose settings cannot be used. What an update needs
+// stands in its duty. It returns when the host is idle; see Begun.
+func (a *Agent) Finish(ctx context.Context) error {
+	a.finishing = true
+	if err := a.Run(ctx); !errors.Is(err, errFinished) {
+		return err
+	}
+	return nil
+}
+
+var errFinished = errors.New("the update has ended")
+
 // loop takes one turn after another: act, decide, say, wait.
 func (a *Agent) loop(ctx context.Context) error {
 	state := State{Phase: Starting}
@@ -136,6 +154,9 @@ func (a *Agent) loop(ctx context.Context) error {
 		a.tell(state, next)
 		if a.socketDead(next.Phase) {
 			return hint.Wrap(ErrSocketDead, "nothing to do: the host container is started again in 45 s with a live socket")
+		}
+		if a.finishing && next.Phase == Idle {
+			return errFinished
 		}
 		state = next
 		a.showLife(wait)
@@ -228,12 +249,18 @@ func (a *Agent) slowDown(p pace, before, after State, o Outcome) time.Duration {
 }
 
 // elapsed is the time since the phase began, also across restarts of the agent
-// within one boot.
+// within one boot. A host that comes back to a phase before its reboot, because
+// its agent was started again, has the time that is left: it is out of service.
 func (a *Agent) elapsed() time.Duration {
-	if d := a.intent.Duty; d != nil && d.Phase != "" && d.PhaseBoot == a.boot {
-		return a.uptime() - d.PhaseUptime
+	d := a.intent.Duty
+	if d == nil || d.Phase == "" || d.PhaseBoot != a.boot {
+		return a.uptime() - a.watch.uptime
 	}
-	return a.uptime() - a.watch.uptime
+	before := 0.0
+	if d.Phase == Draining.String() || d.Phase == Rebooting.String() {
+		before = d.Seconds[d.Phase]
+	}
+	return time.Duration(before*float64(time.Second)) + a.uptime() - d.PhaseUptime
 }
 
 func (a *Agent) uptime() time.Duration {
@@ -270,11 +297,18 @@ func (a *Agent) terms() Terms {
 	return termsOf(a.config, a.policy)
 }
 
-// socketDead says whether the API socket has been dead for so long, in a phase
-// that needs it, that the process should end. Undoing never waits for it.
+// socketDead says whether the process should end because of a dead API socket:
+// only a new container has a live one. Undoing never waits for it, and a host
+// that has not asked for its reboot turns back first.
 func (a *Agent) socketDead(p Phase) bool {
-	needs := p != Restoring && p != Draining
-	return needs && !a.deadSince.IsZero() && time.Since(a.deadSince) >= socketPatience
+	d := a.intent.Duty
+	turnsBack := p == Draining || p == Rebooting && d != nil && !d.Armed
+	return p != Restoring && !turnsBack && a.socketless()
+}
+
+// socketless says whether the API socket has been dead for long.
+func (a *Agent) socketless() bool {
+	return !a.deadSince.IsZero() && time.Since(a.deadSince) >= socketPatience
 }
 
 // heard notes whether the API socket answered and passes the error through.

@@ -116,7 +116,8 @@ func (a *Agent) reassert(ctx context.Context, phase coordination.Phase) (Outcome
 	_, err := a.fleet.Apply(ctx, coordination.Reassert(d.Instance, d.Generation, entered, announced, a.limits, began))
 	switch {
 	case err == nil:
-		a.update.proof, a.update.proofOf, a.update.tableless, a.update.until = uptime, phase, time.Time{}, began.Add(announced)
+		a.update.proof, a.update.proofOf, a.update.tableless = uptime, phase, time.Time{}
+		a.update.until, a.update.allowedAt = began.Add(announced), began
 		return Outcome{}, true
 	case coordination.Why(err) != "":
 		a.update.blameless = true
@@ -175,6 +176,10 @@ func (a *Agent) callDrain(ctx context.Context) (Outcome, bool) {
 		return a.unwritable("the intent cannot be written: no drain is started", err), false
 	}
 	a.seen.lookedAt = time.Time{} // what ECS said before is of no use now
+	if !a.proven() {              // the disk took its time: nothing was called yet
+		a.noteAnyway(func(d *Duty) { d.DrainCalls--; d.DrainOpen-- })
+		return Outcome{Kind: Again, After: staleDelay}, false
+	}
 	err := a.ports.Node.Drain(ctx, Self{Cluster: a.intent.Duty.Fleet, ARN: a.intent.Duty.ARN})
 	switch {
 	case err == nil:
@@ -197,6 +202,9 @@ func (a *Agent) watchTasks(ctx context.Context) Outcome {
 	if err == nil && len(local) > 0 {
 		a.update.left = local
 		if o, ok := a.stillDraining(ctx); !ok {
+			return o
+		}
+		if o, ok := a.stillAllowed(ctx); !ok {
 			return o
 		}
 		return a.attend(ctx, local)
@@ -233,6 +241,27 @@ func (a *Agent) stillDraining(ctx context.Context) (Outcome, bool) {
 		return turnBack(notDraining(status)), false
 	}
 	return Outcome{}, true
+}
+
+// stillAllowed looks now and then whether the fleet was halted, or the host
+// recalled, while its tasks leave. It writes nothing, and a table that does not
+// answer is left to the re-assert that follows the drain.
+func (a *Agent) stillAllowed(ctx context.Context) (Outcome, bool) {
+	if time.Since(a.update.allowedAt) < slotLook {
+		return Outcome{}, true
+	}
+	a.update.allowedAt = time.Now()
+	r, err := a.lookRecord(ctx)
+	if err != nil {
+		return Outcome{}, true
+	}
+	d := a.intent.Duty
+	_, err = coordination.Reassert(d.Instance, d.Generation, coordination.Draining, 0, a.limits, time.Now()).Change(r)
+	if coordination.Why(err) == "" {
+		return Outcome{}, true
+	}
+	a.update.blameless = true
+	return turnBack(err.Error()), false
 }
 
 // notDraining says what became of the drain.

@@ -87,11 +87,23 @@ type Terms struct {
 	ReassertInterval time.Duration   `json:"reassert_within"`
 }
 
-// Memory is what outlives a duty: the attempts for each release, and the place
-// in the queue.
+// Memory is what outlives a duty: the attempts for each release, the place in
+// the queue, and which update was the last that ended.
 type Memory struct {
 	Attempts map[string]Attempts `json:"attempts"`
 	Ticket   HeldTicket          `json:"ticket,omitzero"`
+	Ended    EndedUpdate         `json:"ended,omitzero"`
+}
+
+// EndedUpdate is the last update of this host that was undone or finished, slot
+// returned. An entry of it that shows in the record later stood in a backup.
+type EndedUpdate struct {
+	Fleet      string `json:"fleet"` // cluster ARN
+	Generation int64  `json:"generation"`
+}
+
+func (e EndedUpdate) covers(fleet string, generation int64) bool {
+	return e.Fleet == fleet && generation <= e.Generation
 }
 
 // HeldTicket is a ticket of the host's own that was not served. It outlives the
@@ -204,6 +216,13 @@ func decodeIntent(data []byte) (Intent, error) {
 		return in, fmt.Errorf("%w: %d, this version knows up to %d", errNewerIntent, in.Schema, IntentSchema)
 	}
 	return in, nil
+}
+
+// Begun says whether an intent file has an update that must be finished or
+// undone. A file that cannot be used has none that is known.
+func Begun(file []byte) bool {
+	in, err := decodeIntent(file)
+	return (err == nil || errors.Is(err, errNewerIntent)) && in.Duty != nil
 }
 
 // decodeCore reads the frozen core of a later version's intent. Memory and

@@ -32,7 +32,9 @@ const (
 	gateFreshness  = 5 * time.Minute  // an answer of ECS to the gates is used this long
 	gateDelay      = 3 * time.Minute  // a red gate is asked again after this
 	drainLook      = 2 * time.Minute  // how often ECS is asked whether the host still drains
+	slotLook       = 10 * time.Minute // how often a host whose tasks are leaving looks whether it may go on
 	lateDrain      = time.Minute      // a DRAINING call without answer may land this late
+	staleLook      = 30 * time.Second // what ECS describes may be this old: it is eventually consistent
 	staleDelay     = time.Second      // a proof that has become too old is renewed after this
 	reaskAfter     = 10 * time.Second // a reboot request of unknown fate is repeated after this
 	maxAsks        = 3                // reboot requests in one update

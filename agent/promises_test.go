@@ -3,10 +3,12 @@ package agent_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/drydock-ecs/drydock/agent"
+	"github.com/drydock-ecs/drydock/apiclientx"
 	"github.com/drydock-ecs/drydock/coordination"
 	"github.com/drydock-ecs/drydock/internal/ecstest"
 )
@@ -216,5 +218,278 @@ func TestTakenBackBeforeItWasRestored(t *testing.T) {
 	o := agent.Resume(agent.Facts{Boot: "b3", HasDuty: true, Duty: d, Running: "1"})
 	if o.To != agent.Verifying || o.Result != "" {
 		t.Errorf("resumes in %s with %q", o.To, o.Result)
+	}
+}
+
+// Before the reboot request everything turns back, also a host that cannot
+// activate because the API's socket is dead for good.
+func TestDeadSocketWhileDrained(t *testing.T) {
+	inWorld(t, options{}, func(w *world) {
+		var dead moment
+		w.once("record:rebooting", func(*process) error { dead.hit(); w.api.StopAPI(); return nil })
+		w.start()
+		w.untilIs(&dead, "drained")
+		w.until("ACTIVE", 10*time.Minute, func() bool { return w.cluster.Status(mine) == "ACTIVE" })
+		w.until("the slot is back", 10*time.Minute, func() bool { return len(w.record().Holders) == 0 })
+	})
+}
+
+// A deadline before the reboot holds for the host, however often its agent is
+// started again.
+func TestDeadlineBeforeTheRebootSurvivesRestarts(t *testing.T) {
+	inWorld(t, options{}, func(w *world) {
+		w.fail(apiclientx.ErrBusy, "api:activate")
+		w.start()
+		w.untilPhase(agent.Rebooting, 2*time.Hour)
+		restarts := 0
+		for ; w.cluster.Status(mine) == "DRAINING" && restarts < 10; restarts++ {
+			w.pass(4 * time.Minute)
+			w.current().die()
+			w.startAgent(agentRestart)
+			w.pass(agentRestart + time.Second)
+		}
+		if restarts > 4 {
+			t.Errorf("promise 2: %s, %s after %d restarts", w.phase(), w.cluster.Status(mine), restarts)
+		}
+	})
+}
+
+// A soak ends in a look: a host whose ECS agent has died in it is unhealthy.
+func TestSoakWithoutECSAgent(t *testing.T) {
+	inWorld(t, options{policy: "slots = 1\nmax_failures = 1\n[verify]\nsoak = \"30m\"\n"}, func(w *world) {
+		w.start()
+		w.until("ACTIVE again", 3*time.Hour, func() bool { return w.api.Running() == newRelease && w.cluster.Status(mine) == "ACTIVE" })
+		w.pass(5 * time.Minute)
+		w.cluster.AgentDown(mine)
+		w.pass(2 * time.Hour)
+		if f := w.record().Failures; len(f) != 1 || f[0].Cause != string(agent.Unhealthy) || len(w.record().Holders) > 0 {
+			t.Errorf("promise 4: the ECS agent has died in the soak, failures %+v, holders %+v", f, w.record().Holders)
+		}
+	})
+}
+
+// One whose ECS agent is only just being started again is healthy.
+func TestSoakWithECSAgentStartedAgain(t *testing.T) {
+	inWorld(t, options{policy: "slots = 1\n[verify]\nsoak = \"30m\"\n"}, func(w *world) {
+		w.start()
+		w.until("ACTIVE again", 3*time.Hour, func() bool { return w.api.Running() == newRelease && w.cluster.Status(mine) == "ACTIVE" })
+		w.pass(25 * time.Minute)
+		w.cluster.AgentDown(mine)
+		w.pass(10 * time.Minute)
+		w.cluster.AgentUp(mine)
+		w.untilUpdated()
+		if f := w.record().Failures; len(f) > 0 {
+			t.Errorf("failures %+v", f)
+		}
+	})
+}
+
+// The note before an act may take long, on a disk that stalls: then the proof is
+// too old to act on.
+func TestSlowDiskBetweenProofAndAct(t *testing.T) {
+	for _, note := range []string{"intent:drain", "intent:activating", "intent:armed"} {
+		t.Run(note, func(t *testing.T) {
+			inWorld(t, options{}, func(w *world) {
+				var halted moment
+				w.once(note, func(*process) error {
+					delay(20 * time.Second)
+					w.operate("halts", func(r *coordination.Record) { r.Halt = &coordination.Halt{Who: operator, Reason: "x"} })
+					halted.hit()
+					delay(100 * time.Second)
+					return nil
+				})
+				w.start()
+				w.untilIs(&halted, note)
+				w.pass(30 * time.Minute)
+				if note == "intent:drain" && w.drains() > 0 || w.api.Running() == newRelease {
+					t.Error("acted 100 s after the fleet was halted and 120 s after the re-assert")
+				}
+				if len(w.record().Failures) > 0 || w.cluster.Status(mine) != "ACTIVE" {
+					t.Errorf("%s, failures %+v", w.cluster.Status(mine), w.record().Failures)
+				}
+			})
+		})
+	}
+}
+
+// unanswered is a call to drain that is applied and whose answer is lost.
+func (w *world) unanswered() {
+	w.once("ecs:DRAINING", func(*process) error {
+		w.cluster.SetStatus(mine, "DRAINING", mine)
+		return agent.ErrUnanswered
+	})
+}
+
+// A call to drain that got no answer an hour ago does not make a drain ours that
+// comes half an hour after our ACTIVE.
+func TestDrainedByHandLongAfterUnansweredCall(t *testing.T) {
+	inWorld(t, options{}, func(w *world) {
+		w.unanswered()
+		afterReboot(w, func() { w.cluster.AgentDown(mine) })
+		w.start()
+		w.untilPhase(agent.Sick, 2*time.Hour)
+		w.operate("restores", func(r *coordination.Record) { r.Holders[0].Restore = true })
+		w.until("ACTIVE", 2*time.Minute, func() bool { return w.cluster.Status(mine) == "ACTIVE" })
+		w.pass(30 * time.Minute)
+		w.cluster.SetStatus(mine, "DRAINING", operator)
+		w.pass(30 * time.Minute)
+		if s := w.cluster.Status(mine); s != "DRAINING" {
+			t.Errorf("promise 5: undone: %s, duty %+v", s, w.duty())
+		}
+	})
+}
+
+// Nor does it after a person's ACTIVE.
+func TestDrainedByHandAfterActiveByHand(t *testing.T) {
+	inWorld(t, options{}, func(w *world) {
+		w.unanswered()
+		afterReboot(w, func() { w.cluster.AgentDown(mine) })
+		w.start()
+		w.untilPhase(agent.Sick, 2*time.Hour)
+		w.cluster.SetStatus(mine, "ACTIVE", operator)
+		w.pass(30 * time.Minute)
+		w.cluster.SetStatus(mine, "DRAINING", operator)
+		w.pass(30 * time.Minute)
+		w.cluster.AgentUp(mine)
+		w.pass(30 * time.Minute)
+		if s := w.cluster.Status(mine); s != "DRAINING" {
+			t.Errorf("promise 5: undone: %s, duty %+v", s, w.duty())
+		}
+	})
+}
+
+// What ECS describes may be older than our ACTIVE: one such answer is no drain
+// by someone else, and no reason to return the slot of a host without its agent.
+func TestStaleLookAfterActive(t *testing.T) {
+	inWorld(t, options{}, func(w *world) {
+		afterReboot(w, func() { w.cluster.AgentDown(mine) })
+		w.start()
+		w.untilPhase(agent.Sick, 2*time.Hour)
+		w.operate("restores", func(r *coordination.Record) { r.Holders[0].Restore = true })
+		w.once("intent:active", func(*process) error {
+			w.once("ecs:look", func(*process) error {
+				w.cluster.SetStatus(mine, "DRAINING", "stale")
+				time.AfterFunc(time.Millisecond, func() { w.cluster.SetStatus(mine, "ACTIVE", "stale") })
+				return nil
+			})
+			return nil
+		})
+		w.pass(5 * time.Minute)
+		if _, holds := w.record().Holder(mine); !holds {
+			t.Error("promise 1: the slot went back while the ECS agent is not connected")
+		}
+	})
+}
+
+// A table that comes back from a backup shows an update that has long ended:
+// there is nothing of it to undo.
+func TestEntryOfABackup(t *testing.T) {
+	for _, phase := range []coordination.Phase{coordination.Granted, coordination.Draining, coordination.Rebooting, coordination.Verifying, coordination.Sick} {
+		t.Run(string(phase), func(t *testing.T) {
+			inWorld(t, options{}, func(w *world) {
+				var backup coordination.Holder
+				w.once("record:return", func(*process) error { backup, _ = w.record().Holder(mine); return nil })
+				w.start()
+				w.untilUpdated()
+				w.pass(time.Hour)
+				w.cluster.SetStatus(mine, "DRAINING", operator)
+				w.pass(10 * time.Minute)
+				w.operate("restores the table from a backup", func(r *coordination.Record) {
+					backup.Phase = phase
+					r.Holders = []coordination.Holder{backup}
+					r.Halt = &coordination.Halt{Who: operator, Reason: coordination.RestoredReason}
+				})
+				w.until("the slot is back", 5*time.Hour, func() bool { return len(w.record().Holders) == 0 })
+				if s := w.cluster.Status(mine); s != "DRAINING" || len(w.record().Failures) > 0 {
+					t.Errorf("promise 5: %s, failures %+v", s, w.record().Failures)
+				}
+			})
+		})
+	}
+}
+
+// A host whose tasks take hours to leave hears that it is to go back.
+func TestRecallWhileDraining(t *testing.T) {
+	for name, rule := range map[string]func(generation int64) coordination.Rule{
+		"recall": func(g int64) coordination.Rule { return coordination.Recall(mine, g) },
+		"halt":   func(int64) coordination.Rule { return coordination.Stop(operator, "x", time.Now()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, options{policy: "slots = 1\n[drain]\ntimeout = \"6h\"\n", services: slowToLeave(5 * time.Hour)}, func(w *world) {
+				w.start()
+				w.untilPhase(agent.Draining, 2*time.Hour)
+				w.pass(5 * time.Minute)
+				h, _ := w.record().Holder(mine)
+				w.rule(name, rule(h.Generation))
+				w.until("ACTIVE", 11*time.Minute, func() bool { return w.cluster.Status(mine) == "ACTIVE" })
+			})
+		})
+	}
+}
+
+// A release that came up three times and then fell back has fallen back, also
+// where the API is not there yet when the agent starts.
+func TestFellBackAfterManyBoots(t *testing.T) {
+	const arn = "arn:aws:ecs:eu-west-1:111122223333:container-instance/demo/00000000000000000000000000000001"
+	const intent = `{"schema": 1, "instance": "i-1", "memory": {"attempts": null}, "duty": {
+		"instance": "i-1", "fleet": %q, "table": "drydock", "arn": %q, "generation": 1, "from": "1.50.0", "target": "1.51.0", "boot": "boot-0",
+		"drain_calls": 1, "activating": true, "armed": true, "asks": 1, "seen": "boot-9", "boots": 3,
+		"terms": {"drain_timeout": 1500000000000, "verify_timeout": 900000000000, "max_failures": 1, "reboot_deadline": 600000000000, "reassert_within": 60000000000}}}`
+	for _, late := range []bool{false, true} {
+		t.Run(fmt.Sprint("API late ", late), func(t *testing.T) {
+			verifying := func(w *world) {
+				w.cluster.SetStatus(mine, "DRAINING", mine)
+				w.operate("is verifying", func(r *coordination.Record) {
+					r.Generation = 1
+					r.Holders = []coordination.Holder{{Host: mine, Generation: 1, Phase: coordination.Verifying, GrantedAt: time.Now(), Since: time.Now(),
+						Announced: 1500, From: oldRelease, Target: newRelease, Boot: "boot-0", ARN: arn}}
+				})
+				w.setIntent(fmt.Sprintf(intent, w.cluster.ARN(), arn))
+			}
+			inWorld(t, options{prepare: verifying}, func(w *world) {
+				if late {
+					w.once("api:os", func(*process) error { return errors.New("not yet") })
+				}
+				w.start()
+				w.untilPhase(agent.Idle, 2*time.Hour)
+				if r := w.record(); !r.Refuses(newRelease) {
+					t.Errorf("not refused, failures %+v", r.Failures)
+				}
+			})
+		})
+	}
+}
+
+// Settings that cannot be used from one start to the next do not keep the host
+// drained: its update ends, and no other one begins.
+func TestSettingsLostInTheUpdate(t *testing.T) {
+	for _, test := range []struct {
+		act   string
+		begun bool
+	}{
+		{"status:idle", false}, {"status:staging", false}, {"status:waiting", false},
+		{"intent:drain", true}, {"ecs:remaining", true}, {"status:rebooting", true}, {"status:verifying", true}, {"status:restoring", true},
+	} {
+		t.Run(test.act, func(t *testing.T) {
+			inWorld(t, options{}, func(w *world) {
+				w.once(test.act, func(p *process) error {
+					w.unusable.Store(true)
+					return kill(p)
+				})
+				w.start()
+				w.until("killed", 3*time.Hour, w.unusable.Load)
+				w.pass(2 * time.Hour)
+				want := oldRelease
+				if test.begun {
+					want = newRelease
+				}
+				if s, r := w.cluster.Status(mine), w.record(); s != "ACTIVE" || len(r.Holders) > 0 || w.api.Running() != want || w.duty() != nil {
+					t.Errorf("%s, runs %s, holders %+v, duty %+v", s, w.api.Running(), r.Holders, w.duty())
+				}
+				if n := w.writes(); !test.begun && n > 0 {
+					t.Errorf("the lock was written %d times", n)
+				}
+			})
+		})
 	}
 }

@@ -22,6 +22,9 @@ func (a *Agent) reboot(ctx context.Context) Outcome {
 	if a.elapsed() >= a.terms().RebootDeadline {
 		return Outcome{Kind: Failed, Result: TurnedBack, Reason: "the release could not be activated in time"}
 	}
+	if a.socketless() {
+		return turnBack("the socket of the Bottlerocket API is dead: nothing can be activated")
+	}
 	if o, ok := a.prove(ctx, coordination.Rebooting); !ok {
 		return o
 	}
@@ -126,9 +129,13 @@ func definite(err error) bool {
 // request arms the intent and asks for the reboot. A process that dies between
 // the two finds itself armed in the same boot: the request may have been made.
 func (a *Agent) request(ctx context.Context) Outcome {
-	now := a.uptime()
+	now, before := a.uptime(), *a.intent.Duty
 	if err := a.note(func(d *Duty) { d.Armed, d.ArmedUptime, d.Asks = true, now, d.Asks+1 }); err != nil {
 		return a.unwritable("the intent cannot be written: no reboot is requested", err)
+	}
+	if !a.proven() { // the disk took its time: nothing was asked for yet
+		a.noteAnyway(func(d *Duty) { d.Armed, d.ArmedUptime, d.Asks = before.Armed, before.ArmedUptime, before.Asks })
+		return Outcome{Kind: Again, After: staleDelay}
 	}
 	a.update.asked, a.update.refusedAt = true, time.Time{}
 	if err := a.heard(a.ports.Host.Reboot(ctx)); err != nil {

@@ -179,6 +179,10 @@ func (a *Agent) judgeActive(i Instance) (Outcome, bool) {
 	if i.Status != "" && i.Status != "INACTIVE" {
 		a.update.missing = time.Time{}
 	}
+	if i.Status != "DRAINING" {
+		a.update.foreign = time.Time{}
+	}
+	a.noteActive(i)
 	switch {
 	case i.Status == "ACTIVE" && i.Connected:
 		a.update.activated = time.Now()
@@ -186,9 +190,7 @@ func (a *Agent) judgeActive(i Instance) (Outcome, bool) {
 	case i.Status == "ACTIVE":
 		return Outcome{Kind: Again, Reason: "the ECS agent is not connected"}, false
 	case i.Status == "DRAINING" && a.intent.Duty.MadeActive && a.intent.Duty.DrainOpen == 0:
-		// It was ACTIVE by us and is DRAINING now: someone else's decision.
-		a.update.activated = time.Now()
-		return Outcome{}, true
+		return a.drainedByOthers()
 	case i.Status == "DRAINING":
 		if a.intent.Duty.MadeActive {
 			a.noteAnyway(func(d *Duty) { d.MadeActive = false })
@@ -199,6 +201,20 @@ func (a *Agent) judgeActive(i Instance) (Outcome, bool) {
 	default:
 		return Outcome{Kind: Again, Reason: "the container instance is " + i.Status}, false
 	}
+}
+
+// drainedByOthers: the host was ACTIVE and is DRAINING now, which is someone
+// else's decision and theirs to undo. An answer may be older than the ACTIVE, so
+// another one must say the same.
+func (a *Agent) drainedByOthers() (Outcome, bool) {
+	if a.update.foreign.IsZero() {
+		a.update.foreign = time.Now()
+	}
+	if left := staleLook - time.Since(a.update.foreign); left > 0 {
+		return Outcome{Kind: Again, Reason: "the container instance is DRAINING, and not by us: looking once more", After: left}, false
+	}
+	a.update.activated = time.Now()
+	return Outcome{}, true
 }
 
 // unregistered: ECS does not know the instance, or has it as INACTIVE. A new
@@ -251,7 +267,8 @@ func (a *Agent) lateDrainLook(ctx context.Context) (Outcome, bool) {
 
 // soak keeps the slot for a while after an update that went well, and looks
 // once more at its end. A host that has become unhealthy by then is in
-// service, and stays so; its release is counted as a failure.
+// service, and stays so; its release is counted as a failure. One that cannot be
+// seen is looked at for as long as after a boot, and is unhealthy then.
 func (a *Agent) soak(ctx context.Context) (Outcome, bool) {
 	d := a.intent.Duty
 	if d.Outcome != Updated || d.Terms.Soak == 0 {
@@ -265,9 +282,13 @@ func (a *Agent) soak(ctx context.Context) (Outcome, bool) {
 	}
 	reason := a.ill(ctx)
 	if err := a.learnRunning(ctx); err == nil && a.running != d.Target {
-		reason = "the host runs " + a.running + " again"
+		reason, a.err = "the host runs "+a.running+" again", nil
 	}
-	if reason != "" && a.err == nil {
+	over := time.Since(a.update.activated) - d.Terms.Soak
+	if reason != "" && a.err != nil && over < d.Terms.VerifyTimeout {
+		return Outcome{Kind: Again, Reason: "at the end of the soak: " + reason}, false // asked for as long as after a boot
+	}
+	if reason != "" {
 		a.noteAnyway(func(d *Duty) { d.Outcome = Unhealthy })
 		a.log(State{}).Error("the host is unhealthy at the end of the soak", slog.String(keyReason, reason))
 	}
@@ -311,7 +332,7 @@ func (a *Agent) endDuty() error {
 	d := a.intent.Duty.clone()
 	d.turnPage(Idle, a.boot, stopwatch{uptime: a.uptime(), at: time.Now()})
 	next := a.intent
-	next.Duty = nil
+	next.Duty, next.Memory.Ended = nil, EndedUpdate{d.Fleet, d.Generation}
 	switch {
 	case d.Outcome == Updated:
 		next.Memory = next.Memory.forget(d.Target)

@@ -29,6 +29,9 @@ func (a *Agent) start(ctx context.Context) Outcome {
 		// same, and nothing is started before the file is usable again.
 		a.memoryless = a.memoryless || unread != nil
 	}
+	if a.finishing && a.intent.Duty == nil {
+		return Outcome{Kind: Resumed, To: Idle}
+	}
 	a.learnSelf(ctx)
 	f, trouble := a.facts(ctx)
 	if f.HasDuty {
@@ -157,6 +160,9 @@ func (a *Agent) facts(ctx context.Context) (f Facts, trouble string) {
 			trouble = intentTrouble
 		}
 		return f, trouble
+	}
+	if a.intent.Memory.Ended.covers(a.fleetKey[1], h.Generation) {
+		h.Phase = coordination.Granted // nothing of it is left to undo
 	}
 	d := adopt(h, a.fleetKey[1], a.fleetKey[0], Boot{ID: a.boot, Uptime: a.uptime()}, a.terms())
 	a.ports.Log.Warn("the lock record shows a slot of this host that its intent file knows nothing of; it is undone and returned",

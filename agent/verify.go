@@ -13,15 +13,15 @@ import (
 func (a *Agent) verify(ctx context.Context, s State) Outcome {
 	a.countBoot()
 	d := a.intent.Duty
-	if d.Boots > maxBoots {
-		return Outcome{Kind: Expired, Result: Unhealthy, Reason: fmt.Sprintf("the host was booted %d times since the release was armed", d.Boots)}
-	}
-	if err := a.learnRunning(ctx); err != nil {
-		return a.again("the Bottlerocket API does not say what runs", socketHint(err))
-	}
+	unknown := a.learnRunning(ctx)
 	result := judge(*d, a.running)
-	if a.running == d.From {
+	switch {
+	case unknown == nil && a.running == d.From: // whatever the number of boots
 		return Outcome{Kind: Done, Result: result, Reason: fmt.Sprintf("the host runs %s again", a.running)}
+	case d.Boots > maxBoots && (unknown == nil || !a.justBooted()):
+		return Outcome{Kind: Expired, Result: Unhealthy, Reason: fmt.Sprintf("the host was booted %d times since the release was armed", d.Boots)}
+	case unknown != nil:
+		return a.again("the Bottlerocket API does not say what runs", socketHint(unknown))
 	}
 	if reason := a.ill(ctx); reason != "" {
 		return a.comingUp(reason)
@@ -35,11 +35,13 @@ func (a *Agent) verify(ctx context.Context, s State) Outcome {
 // comingUp is the wait for a host that is not healthy yet. For the first
 // minute that is the ordinary course of a boot and not worth a line.
 func (a *Agent) comingUp(reason string) Outcome {
-	if a.elapsed() < min(quietBoot, a.terms().VerifyTimeout/2) {
+	if a.justBooted() {
 		a.err, reason = nil, ""
 	}
 	return Outcome{Kind: Again, Reason: reason}
 }
+
+func (a *Agent) justBooted() bool { return a.elapsed() < min(quietBoot, a.terms().VerifyTimeout/2) }
 
 // countBoot notes a boot that was not seen before and tells the fleet that it
 // is being verified.
@@ -99,7 +101,7 @@ func (a *Agent) tellFleet(rule coordination.Rule, announced time.Duration) {
 func (a *Agent) ill(ctx context.Context) string {
 	if err := a.learnSelf(ctx); err != nil {
 		if a.intent.Duty.Outcome != "" && a.look(ctx, a.dutySelf()) == nil {
-			a.noteActive()
+			a.noteActive(a.seen.instance)
 		}
 		a.err = err
 		return "the ECS agent has not registered since the boot"
@@ -108,7 +110,7 @@ func (a *Agent) ill(ctx context.Context) string {
 		a.err = err
 		return "ECS does not describe the container instance"
 	}
-	a.noteActive()
+	a.noteActive(a.seen.instance)
 	switch i := a.seen.instance; {
 	case i.Status == "" || i.Status == "INACTIVE":
 		return "the container instance is not registered"
@@ -121,13 +123,22 @@ func (a *Agent) ill(ctx context.Context) string {
 	}
 }
 
-// noteActive notes that ECS shows the host ACTIVE before this process has put it
-// back in service: an earlier one did, and died before its own note, or a person
-// did. A drain after that is someone else's, also while the host is sick.
-func (a *Agent) noteActive() {
-	d, i := a.intent.Duty, a.seen.instance
-	if i.Status == "ACTIVE" && d.DrainCalls > 0 && d.DrainOpen == 0 && !d.MadeActive {
-		a.noteAnyway(func(d *Duty) { d.MadeActive = true })
+// noteActive notes what an ACTIVE proves that ECS shows after a drain of ours. A
+// drain after it is someone else's, whoever set the host ACTIVE: this process, an
+// earlier one that died before its own note, or a person. Only where a call to
+// drain got no answer must the host have been seen ACTIVE for a while.
+func (a *Agent) noteActive(i Instance) {
+	if i.Status != "ACTIVE" {
+		a.update.activeSince = time.Time{}
+		return
+	}
+	if a.update.activeSince.IsZero() {
+		a.update.activeSince = time.Now()
+	}
+	d := a.intent.Duty
+	late := d.DrainOpen > 0 && time.Since(a.update.activeSince) < lateDrain
+	if d.DrainCalls > 0 && !late && (!d.MadeActive || d.DrainOpen > 0) {
+		a.noteAnyway(func(d *Duty) { d.MadeActive, d.DrainOpen = true, 0 })
 	}
 }
 

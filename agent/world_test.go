@@ -59,12 +59,13 @@ type options struct {
 // time. All that an operator could see of it is in its transcript.
 type world struct {
 	*testing.T
-	options options
-	cluster *ecstest.Cluster
-	memory  *coordtest.Memory
-	api     *apitest.Host
-	ended   chan struct{} // closed when the world ends: calls that hang go on
-	missing atomic.Bool   // the next ACTIVE is answered as of an instance that ECS does not know
+	options  options
+	cluster  *ecstest.Cluster
+	memory   *coordtest.Memory
+	api      *apitest.Host
+	ended    chan struct{} // closed when the world ends: calls that hang go on
+	unusable atomic.Bool   // the settings cannot be used: processes only finish
+	missing  atomic.Bool   // the next ACTIVE is answered as of an instance that ECS does not know
 
 	mu      sync.Mutex
 	lines   []string
@@ -586,7 +587,11 @@ func (p *process) run() {
 	if p.options.settings != nil {
 		p.options.settings(&config)
 	}
-	p.err = agent.New(config, "test", p.ports()).Run(p.ctx)
+	run := agent.New(config, "test", p.ports()).Run
+	if p.unusable.Load() {
+		run = agent.New(config, "test", p.ports()).Finish
+	}
+	p.err = run(p.ctx)
 	if !p.dead.Load() {
 		p.die()
 		if p.err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/drydock-ecs/drydock/agent"
+	"github.com/drydock-ecs/drydock/internal/durable"
 	"github.com/drydock-ecs/drydock/internal/hint"
 	"github.com/drydock-ecs/drydock/internal/journal"
 	"github.com/drydock-ecs/drydock/internal/kernel"
@@ -47,13 +48,13 @@ Bottlerocket API is dead for a minute, which only a new container cures.`,
 				return misused("--log-format: %q is neither text nor json", format)
 			}
 			settings, err := readSettings(file)
-			if err != nil {
-				return err
-			}
 			settings.Log.Format = cmp.Or(form, settings.Log.Format)
 			log := newLog(settings.Log, env)
+			if err != nil {
+				return finishAgent(cmd.Context(), settings, log, env, err)
+			}
 			log.Info("drydock agent", slog.String("version", version()))
-			return runAgent(cmd.Context(), settings, log, env)
+			return runAgent(cmd.Context(), settings, log, env, (*agent.Agent).Run)
 		},
 	}
 	cmd.Flags().StringVar(&file, "config", userData(), "file with the host settings (TOML)")
@@ -70,21 +71,39 @@ func readSettings(file string) (agent.Config, error) {
 		if path, ok := errors.AsType[*fs.PathError](err); ok {
 			cause = path.Err // the file is named already
 		}
-		return agent.Config{}, agent.Faults{{File: file, Problem: "cannot be read: " + cause.Error(),
+		return agent.DefaultConfig(), agent.Faults{{File: file, Problem: "cannot be read: " + cause.Error(),
 			Hint: "give the host container user-data, or name a file with --config"}}
 	}
 	return parseSettings(file, data)
 }
 
-// runAgent runs the agent until ctx ends.
-func runAgent(ctx context.Context, settings agent.Config, log *slog.Logger, env environment) error {
+// finishAgent ends an update that has begun under settings that cannot be used,
+// by what of them is good. The host must not stay drained until somebody has
+// mended them. Without one nothing is touched. The faults are the error, always.
+func finishAgent(ctx context.Context, settings agent.Config, log *slog.Logger, env environment, faults error) error {
+	intent, err := durable.New(settings.Host.StateDir).Load()
+	if err != nil || !agent.Begun(intent) {
+		return faults
+	}
+	log.Info("drydock agent", slog.String("version", version()))
+	log.Error("the settings cannot be used: the update that has begun is ended, and none is started",
+		slog.String("error", strings.ReplaceAll(faults.Error(), "\n", "; ")), slog.String("hint", "mend the user-data of the host container"))
+	if err := runAgent(ctx, settings, log, env, (*agent.Agent).Finish); err != nil || ctx.Err() != nil {
+		return err // the next process goes on
+	}
+	return faults
+}
+
+// runAgent runs the agent until ctx ends, or until it has done what it is to do.
+func runAgent(ctx context.Context, settings agent.Config, log *slog.Logger, env environment, run func(*agent.Agent, context.Context) error) error {
 	saveMemory(env)
 	ports, err := wireAgent(ctx, settings, log, env)
 	if err != nil {
 		return err
 	}
 	_ = kernel.ForgetProgram() // settings, credentials, wiring: not used again
-	return runUntil(ctx, log, agent.New(settings, version(), ports).Run)
+	a := agent.New(settings, version(), ports)
+	return runUntil(ctx, log, func(ctx context.Context) error { return run(a, ctx) })
 }
 
 // runUntil runs until ctx ends, which is no error, and not much longer: a call

@@ -36,8 +36,8 @@ func restore(ctx context.Context, a act, host string) error {
 	}
 	h, ok := shown.Holder(host)
 	if !ok {
-		return hint.Wrap(fmt.Errorf("%s has no slot: it is not out of service because of Drydock", host),
-			"if it is DRAINING all the same, somebody else drained it: aws ecs update-container-instances-state --status ACTIVE; who has a slot: "+a.lock.command("status"))
+		return hint.Wrap(fmt.Errorf("%s has no slot, so there is none to go back from", host),
+			"if it is DRAINING, somebody else drained it, or its slot was freed by hand while it was out: aws ecs update-container-instances-state --status ACTIVE; who has a slot: "+a.lock.command("status"))
 	}
 	c, err := a.apply(ctx, coordination.Recall(host, h.Generation))
 	if coordination.Why(err) == coordination.NotHolder {
@@ -63,7 +63,7 @@ func whenRestored(p coordination.Phase) string {
 	case coordination.Sick:
 		return "it goes back at its next look, within minutes, and stays a failure"
 	case coordination.Granted, coordination.Draining:
-		return "it turns back before its next step, within minutes"
+		return "it turns back at its next look, within ten minutes"
 	case coordination.Rebooting:
 		return "it turns back if the reboot is not asked for yet; else it goes forward, and goes back also if it is then sick"
 	}

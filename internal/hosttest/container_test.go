@@ -48,6 +48,7 @@ func TestContainer(t *testing.T) {
 		{"Start", testStart},
 		{"StopInTheDrain", testStopInTheDrain},
 		{"StopOfAWedgedAgent", testStopOfAWedgedAgent},
+		{"BadUserDataInTheDrain", testBadUserDataInTheDrain},
 		{"RestartAfterAnyExit", testRestartAfterAnyExit},
 		{"ImageRoots", testImageRoots},
 		{"DeadSocket", testDeadSocket},
@@ -234,6 +235,26 @@ func testStopOfAWedgedAgent(t *testing.T, c *containerd) {
 	}
 	u.start()
 	finish(h, u)
+}
+
+// An agent that gets user-data with a fault in the middle of an update ends the
+// update, and only then with the fault.
+func testBadUserDataInTheDrain(t *testing.T, c *containerd) {
+	h, u := newRunning(t, c, nil)
+	h.api.Offer(apitest.Release{Version: newRelease})
+	until(t, patience, "the host drains", h.drains)
+	u.stop()
+	u.userData(encoded(settings().TOML() + "\n[lokc]\ntable = \"drydock\"\n"))
+	u.start()
+	finish(h, u)
+	before := len(u.codes())
+	until(t, patience, "it ends", func() bool { return len(u.codes()) > before })
+	if codes, text := u.codes(), u.stderr.String(); codes[len(codes)-1] != 2 || !strings.Contains(text, "lokc") {
+		t.Errorf("exit codes %v, stderr: %q", codes, text)
+	}
+	if text := u.stdout.String(); !strings.Contains(text, "the settings cannot be used: the update that has begun is ended, and none is started") {
+		t.Errorf("stdout: %q", text)
+	}
 }
 
 // finish takes an update in the drain to its end.
