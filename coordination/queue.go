@@ -154,7 +154,11 @@ const (
 	passedLook = time.Minute
 	// caution is the share of the expected wait that a waiter far back sleeps:
 	// holds may be much shorter than the average says.
-	caution = 0.6
+	caution = 0.61
+	// nearCaution is that of a waiter that a holder which reboots may serve.
+	nearCaution = 0.52
+	// farPolls is the least sleep of the others far back, in Polling.Min.
+	farPolls = 4
 	// shortHold is a hold, as a share of the average, that hardly any is shorter than.
 	shortHold = 0.3
 )
@@ -187,12 +191,12 @@ func (r Record) Sleep(p Place, limits Limits, poll Polling) time.Duration {
 	case p.Ahead == 0:
 		sleep = 3 * poll.Min
 	case behind < later:
-		sleep = scale(every, float64(behind+1)/2)
+		sleep = scale(every, nearCaution*float64(behind+1))
 		if every > 2*poll.Min { // else many slots come free in the meantime, one as the other
 			sleep = min(sleep, 2*poll.Min)
 		}
 	default:
-		sleep = max(r.far(p.Ahead, slots), 3*poll.Min)
+		sleep = max(r.far(p.Ahead, slots), farPolls*poll.Min)
 		if p.Ahead == 1 && soon+later > 0 { // the one before it may be dead, or not able to start
 			sleep = min(sleep, 4*poll.FreeSlot)
 		}
