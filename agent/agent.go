@@ -156,6 +156,7 @@ func (a *Agent) loop(ctx context.Context) error {
 			return hint.Wrap(ErrSocketDead, "nothing to do: the host container is started again in 45 s with a live socket")
 		}
 		if a.finishing && next.Phase == Idle {
+			a.outbox.flush(ctx)
 			return errFinished
 		}
 		state = next
@@ -297,18 +298,12 @@ func (a *Agent) terms() Terms {
 	return termsOf(a.config, a.policy)
 }
 
-// socketDead says whether the process should end because of a dead API socket:
-// only a new container has a live one. Undoing never waits for it, and a host
-// that has not asked for its reboot turns back first.
+// socketDead says whether the API socket has been dead for so long, in a phase
+// that needs it, that the process should end: only a new container has a live one.
+// Undoing never waits for it.
 func (a *Agent) socketDead(p Phase) bool {
-	d := a.intent.Duty
-	turnsBack := p == Draining || p == Rebooting && d != nil && !d.Armed
-	return p != Restoring && !turnsBack && a.socketless()
-}
-
-// socketless says whether the API socket has been dead for long.
-func (a *Agent) socketless() bool {
-	return !a.deadSince.IsZero() && time.Since(a.deadSince) >= socketPatience
+	needs := p != Restoring && p != Draining
+	return needs && !a.deadSince.IsZero() && time.Since(a.deadSince) >= socketPatience
 }
 
 // heard notes whether the API socket answered and passes the error through.

@@ -120,8 +120,7 @@ func (a *Agent) reassert(ctx context.Context, phase coordination.Phase) (Outcome
 		a.update.until, a.update.allowedAt = began.Add(announced), began
 		return Outcome{}, true
 	case coordination.Why(err) != "":
-		a.update.blameless = true
-		return Outcome{Kind: Failed, Result: TurnedBack, Reason: err.Error()}, false
+		return a.notAllowed(err), false
 	}
 	if a.update.tableless.IsZero() {
 		a.update.tableless = began
@@ -198,13 +197,13 @@ func (a *Agent) callDrain(ctx context.Context) (Outcome, bool) {
 // watchTasks looks at the tasks through the local ECS agent, which costs
 // nothing, and when none is left there confirms it through ECS.
 func (a *Agent) watchTasks(ctx context.Context) Outcome {
+	if o, ok := a.stillAllowed(ctx); !ok {
+		return o
+	}
 	local, err := a.ports.Tasks.Local(ctx)
 	if err == nil && len(local) > 0 {
 		a.update.left = local
 		if o, ok := a.stillDraining(ctx); !ok {
-			return o
-		}
-		if o, ok := a.stillAllowed(ctx); !ok {
 			return o
 		}
 		return a.attend(ctx, local)
@@ -260,8 +259,14 @@ func (a *Agent) stillAllowed(ctx context.Context) (Outcome, bool) {
 	if coordination.Why(err) == "" {
 		return Outcome{}, true
 	}
-	a.update.blameless = true
-	return turnBack(err.Error()), false
+	return a.notAllowed(err), false
+}
+
+// notAllowed is what a guard has denied. Where the fleet stopped the host the attempt
+// is given back; one that was asked for by name is not to come again at once.
+func (a *Agent) notAllowed(denied error) Outcome {
+	a.update.blameless = coordination.Why(denied) != coordination.BadRestore
+	return turnBack(denied.Error())
 }
 
 // notDraining says what became of the drain.

@@ -96,14 +96,18 @@ type Memory struct {
 }
 
 // EndedUpdate is the last update of this host that was undone or finished, slot
-// returned. An entry of it that shows in the record later stood in a backup.
+// returned. An entry that shows it, or one before it, later stood in a backup.
 type EndedUpdate struct {
-	Fleet      string `json:"fleet"` // cluster ARN
-	Generation int64  `json:"generation"`
+	Fleet      string    `json:"fleet"` // cluster ARN
+	Generation int64     `json:"generation"`
+	Outcome    Result    `json:"outcome"`
+	At         time.Time `json:"at"` // by this host's clock, as is the grant in its entries
 }
 
-func (e EndedUpdate) covers(fleet string, generation int64) bool {
-	return e.Fleet == fleet && generation <= e.Generation
+// covers says whether the entry is of an update that has ended. In a record that
+// was made anew generations are small again, and grants are late.
+func (e EndedUpdate) covers(fleet string, h coordination.Holder) bool {
+	return e.Fleet == fleet && h.Generation <= e.Generation && h.GrantedAt.Before(e.At)
 }
 
 // HeldTicket is a ticket of the host's own that was not served. It outlives the
@@ -360,7 +364,11 @@ func (d *Duty) turnPage(p Phase, boot string, now stopwatch) {
 		if d.Seconds == nil {
 			d.Seconds = make(map[string]float64)
 		}
-		d.Seconds[d.Phase] += max(now.at.Sub(d.PhaseAt), 0).Seconds()
+		spent := now.at.Sub(d.PhaseAt)
+		if d.PhaseBoot == boot {
+			spent = now.uptime - d.PhaseUptime // which no clock that is set can change
+		}
+		d.Seconds[d.Phase] += max(spent, 0).Seconds()
 	}
 	d.Phase, d.PhaseBoot, d.PhaseUptime, d.PhaseAt = p.String(), boot, now.uptime, now.at
 }

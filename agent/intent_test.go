@@ -524,34 +524,37 @@ func TestMemoryForget(t *testing.T) {
 	}
 }
 
-// TestTurnPage: each phase is accounted with the wall time that it took, a
-// phase that comes again with the sum, and a clock set back with nothing.
+// TestTurnPage: each phase is accounted with the uptime that it took, across a
+// boot with the wall time, a phase that comes again with the sum, and a clock set
+// back with nothing.
 func TestTurnPage(t *testing.T) {
 	var d Duty
 	steps := []struct {
-		phase  Phase
-		minute int
-		want   map[string]float64 // the account after the step
+		phase      Phase
+		boot       string
+		up, minute int                // uptime and wall time, in minutes
+		want       map[string]float64 // the account after the step
 	}{
-		{Draining, 0, nil},
-		{Rebooting, 3, map[string]float64{"draining": 180}},
-		{Draining, 4, map[string]float64{"draining": 180, "rebooting": 60}},
-		{Restoring, 6, map[string]float64{"draining": 300, "rebooting": 60}},
-		{Restoring, 7, map[string]float64{"draining": 300, "rebooting": 60, "restoring": 60}},
-		{Verifying, -60, map[string]float64{"draining": 300, "rebooting": 60, "restoring": 60}},
-		{Idle, -59, map[string]float64{"draining": 300, "rebooting": 60, "restoring": 60, "verifying": 60}},
+		{Draining, bootThen, 100, 0, nil},
+		{Rebooting, bootThen, 103, 3, map[string]float64{"draining": 180}},
+		{Draining, bootThen, 104, 64, map[string]float64{"draining": 180, "rebooting": 60}}, // the clock was set forward
+		{Rebooting, bootThen, 106, -90, map[string]float64{"draining": 300, "rebooting": 60}},
+		{Verifying, bootNow, 1, -87, map[string]float64{"draining": 300, "rebooting": 240}},
+		{Verifying, bootSeen, 1, -95, map[string]float64{"draining": 300, "rebooting": 240, "verifying": 0}},
+		{Restoring, bootSeen, 2, -94, map[string]float64{"draining": 300, "rebooting": 240, "verifying": 60}},
+		{Idle, bootSeen, 3, -93, map[string]float64{"draining": 300, "rebooting": 240, "verifying": 60, "restoring": 60}},
 	}
 	for i, s := range steps {
-		now := stopwatch{uptime: time.Duration(i) * time.Hour, at: minute(s.minute)}
-		d.turnPage(s.phase, bootNow, now)
+		now := stopwatch{uptime: time.Duration(s.up) * time.Minute, at: minute(s.minute)}
+		d.turnPage(s.phase, s.boot, now)
 		if !maps.Equal(d.Seconds, s.want) {
 			t.Errorf("step %d: the account is %v, want %v", i, d.Seconds, s.want)
 		}
-		if d.Phase != s.phase.String() || d.PhaseBoot != bootNow || d.PhaseUptime != now.uptime || !d.PhaseAt.Equal(now.at) {
+		if d.Phase != s.phase.String() || d.PhaseBoot != s.boot || d.PhaseUptime != now.uptime || !d.PhaseAt.Equal(now.at) {
 			t.Errorf("step %d: the page is %s, %s, %s, %s", i, d.Phase, d.PhaseBoot, d.PhaseUptime, d.PhaseAt)
 		}
 	}
-	if total(d.Seconds) != 8*time.Minute {
+	if total(d.Seconds) != 11*time.Minute {
 		t.Errorf("all phases took %s", total(d.Seconds))
 	}
 	fresh := Duty{Phase: "draining"} // adopted: since when is unknown
@@ -562,11 +565,12 @@ func TestTurnPage(t *testing.T) {
 
 // TestDutyClone: a duty that could not be saved must not have changed.
 func TestDutyClone(t *testing.T) {
-	d := dutyOf(func(d *Duty) { d.turnPage(Draining, bootNow, stopwatch{at: minute(0)}) })
-	d.turnPage(Rebooting, bootNow, stopwatch{at: minute(1)})
+	up := func(minutes int) stopwatch { return stopwatch{time.Duration(minutes) * time.Minute, minute(minutes)} }
+	d := dutyOf(func(d *Duty) { d.turnPage(Draining, bootNow, up(0)) })
+	d.turnPage(Rebooting, bootNow, up(1))
 	next := d.clone()
 	next.Armed = true
-	next.turnPage(Restoring, bootNow, stopwatch{at: minute(2)})
+	next.turnPage(Restoring, bootNow, up(2))
 	if d.Armed || d.Phase != "rebooting" || !maps.Equal(d.Seconds, map[string]float64{"draining": 60}) {
 		t.Errorf("a change of the clone reached the duty: %+v", d)
 	}

@@ -4,11 +4,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/drydock-ecs/drydock/agent"
 	"github.com/drydock-ecs/drydock/apiclientx"
+	"github.com/drydock-ecs/drydock/apiclientx/apitest"
 	"github.com/drydock-ecs/drydock/coordination"
 	"github.com/drydock-ecs/drydock/internal/ecstest"
 )
@@ -229,8 +231,59 @@ func TestDeadSocketWhileDrained(t *testing.T) {
 		w.once("record:rebooting", func(*process) error { dead.hit(); w.api.StopAPI(); return nil })
 		w.start()
 		w.untilIs(&dead, "drained")
-		w.until("ACTIVE", 10*time.Minute, func() bool { return w.cluster.Status(mine) == "ACTIVE" })
+		w.until("ACTIVE", 15*time.Minute, func() bool { return w.cluster.Status(mine) == "ACTIVE" })
 		w.until("the slot is back", 10*time.Minute, func() bool { return len(w.record().Holders) == 0 })
+	})
+}
+
+// A socket that was dead once, when the agent was started in the drain, is tried
+// again after it.
+func TestDeadSocketOnceAtStart(t *testing.T) {
+	inWorld(t, options{services: slowToLeave(6 * time.Minute)}, func(w *world) {
+		w.start()
+		w.untilPhase(agent.Draining, 2*time.Hour)
+		w.pass(time.Minute)
+		w.once("api:os", func(*process) error { return apiclientx.ErrUnreachable })
+		w.current().die()
+		w.startAgent(agentRestart)
+		w.untilUpdated()
+	})
+}
+
+// A socket that only a new container has back, dead after the release was
+// activated: no host is in service without a slot with the release next to boot.
+func TestDeadSocketAfterActivating(t *testing.T) {
+	inWorld(t, options{}, func(w *world) {
+		var dead moment
+		w.on("ecs:look", func(p *process) error {
+			if w.activated() && !dead.is() && !p.dead.Load() {
+				dead.hit()
+				w.api.StopAPI()
+				return errors.New("ECS is throttled")
+			}
+			return nil
+		})
+		w.start()
+		w.untilIs(&dead, "dead")
+		first := w.current()
+		w.until("the next container", time.Hour, func() bool { return w.current() != first || first.dead.Load() })
+		w.api.StartAPI()
+		w.untilUpdated()
+	})
+}
+
+// No clock that is set makes a deadline come earlier.
+func TestClockSetWhileRebooting(t *testing.T) {
+	inWorld(t, options{}, func(w *world) {
+		w.once("api:activate", func(p *process) error {
+			was, _ := json.Marshal(w.duty().PhaseAt)
+			is, _ := json.Marshal(w.duty().PhaseAt.Add(-time.Hour))
+			err := kill(p)
+			w.setIntent(strings.Replace(string(w.file()), string(was), string(is), 1))
+			return err
+		})
+		w.start()
+		w.untilUpdated()
 	})
 }
 
@@ -268,20 +321,24 @@ func TestSoakWithoutECSAgent(t *testing.T) {
 	})
 }
 
-// One whose ECS agent is only just being started again is healthy.
+// One whose ECS agent is only just being started again is healthy, whatever of it
+// is there at the end of the soak.
 func TestSoakWithECSAgentStartedAgain(t *testing.T) {
-	inWorld(t, options{policy: "slots = 1\n[verify]\nsoak = \"30m\"\n"}, func(w *world) {
-		w.start()
-		w.until("ACTIVE again", 3*time.Hour, func() bool { return w.api.Running() == newRelease && w.cluster.Status(mine) == "ACTIVE" })
-		w.pass(25 * time.Minute)
-		w.cluster.AgentDown(mine)
-		w.pass(10 * time.Minute)
-		w.cluster.AgentUp(mine)
-		w.untilUpdated()
-		if f := w.record().Failures; len(f) > 0 {
-			t.Errorf("failures %+v", f)
-		}
-	})
+	for up := range 100 {
+		inWorld(t, options{policy: "slots = 1\n[verify]\nsoak = \"30m\"\n"}, func(w *world) {
+			w.start()
+			w.until("ACTIVE again", 3*time.Hour, func() bool { return w.api.Running() == newRelease && w.cluster.Status(mine) == "ACTIVE" })
+			w.pass(28 * time.Minute)
+			w.cluster.AgentDown(mine)
+			after := 2*time.Minute - 12*time.Second + time.Duration(up)*600*time.Millisecond
+			w.pass(after)
+			w.cluster.AgentUp(mine)
+			w.untilUpdated()
+			if f := w.record().Failures; len(f) > 0 {
+				t.Errorf("the ECS agent was back after %s: %+v", after, f)
+			}
+		})
+	}
 }
 
 // The note before an act may take long, on a disk that stalls: then the proof is
@@ -317,6 +374,33 @@ func (w *world) unanswered() {
 	w.once("ecs:DRAINING", func(*process) error {
 		w.cluster.SetStatus(mine, "DRAINING", mine)
 		return agent.ErrUnanswered
+	})
+}
+
+// Two calls to drain without an answer, of which the second lands after the first
+// was undone.
+func TestTwoLateDrains(t *testing.T) {
+	inWorld(t, options{}, func(w *world) {
+		calls := 0
+		var active moment
+		w.on("ecs:DRAINING", func(p *process) error {
+			if calls++; calls == 2 {
+				w.operate("halts", func(r *coordination.Record) { r.Halt = &coordination.Halt{Who: operator, Reason: "x"} })
+			}
+			return agent.ErrUnanswered
+		})
+		w.once("intent:active", func(*process) error {
+			active.hit()
+			time.AfterFunc(30*time.Second, func() { w.cluster.SetStatus(mine, "DRAINING", mine) })
+			time.AfterFunc(75*time.Second, func() { w.cluster.SetStatus(mine, "DRAINING", mine) })
+			return nil
+		})
+		w.start()
+		w.untilIs(&active, "active")
+		w.pass(time.Hour)
+		if s := w.cluster.Status(mine); s != "ACTIVE" {
+			t.Errorf("promise 2: %s after %d calls", s, calls)
+		}
 	})
 }
 
@@ -408,6 +492,49 @@ func TestEntryOfABackup(t *testing.T) {
 	}
 }
 
+// Of one that ended badly the end is told again: the backup is from before it was.
+func TestEntryOfABackupOfAFallback(t *testing.T) {
+	o := options{}
+	o.release = apitest.Release{Version: newRelease, Fate: apitest.FallsBack}
+	inWorld(t, o, func(w *world) {
+		var backup coordination.Record
+		w.once("record:return", func(*process) error { backup = w.record(); return nil })
+		w.start()
+		back := func() bool { return len(w.record().Holders) == 0 && backup.Schema > 0 }
+		w.until("the slot is back", 5*time.Hour, back)
+		w.pass(10 * time.Minute)
+		w.operate("restores the table from a backup", func(r *coordination.Record) {
+			*r = backup
+			r.Halt = &coordination.Halt{Who: operator, Reason: coordination.RestoredReason}
+		})
+		w.until("the slot is back", 5*time.Hour, back)
+		if r := w.record(); len(r.Failures) != 1 || !r.Refuses(newRelease) {
+			t.Errorf("promise 4: failures %+v, refused %+v", r.Failures, r.Refused)
+		}
+	})
+}
+
+// In a record that was made anew generations are small: a drain that another host
+// container of this host has begun is undone, whatever has ended before.
+func TestEntryOfARecordMadeAnew(t *testing.T) {
+	const arn = "arn:aws:ecs:eu-west-1:111122223333:container-instance/demo/00000000000000000000000000000001"
+	const intent = `{"schema": 1, "instance": "i-1", "duty": null, "memory": {"attempts": {"1.51.0": {"count": 9, "last": %q}}, "ended": {"fleet": %q, "generation": 9, "at": %q}}}`
+	draining := func(w *world) {
+		now := time.Now()
+		w.cluster.SetStatus(mine, "DRAINING", mine)
+		w.operate("another host container drains", func(r *coordination.Record) {
+			r.Generation = 1
+			r.Holders = []coordination.Holder{{Host: mine, Generation: 1, Phase: coordination.Draining, GrantedAt: now, Since: now,
+				Announced: 1500, From: oldRelease, Target: newRelease, Boot: "boot-1", ARN: arn}}
+		})
+		w.setIntent(fmt.Sprintf(intent, now.Format(time.RFC3339), w.cluster.ARN(), now.Add(-time.Hour).Format(time.RFC3339)))
+	}
+	inWorld(t, options{prepare: draining}, func(w *world) {
+		w.start()
+		w.until("undone", time.Hour, func() bool { return w.cluster.Status(mine) == "ACTIVE" && len(w.record().Holders) == 0 })
+	})
+}
+
 // A host whose tasks take hours to leave hears that it is to go back.
 func TestRecallWhileDraining(t *testing.T) {
 	for name, rule := range map[string]func(generation int64) coordination.Rule{
@@ -422,6 +549,10 @@ func TestRecallWhileDraining(t *testing.T) {
 				h, _ := w.record().Holder(mine)
 				w.rule(name, rule(h.Generation))
 				w.until("ACTIVE", 11*time.Minute, func() bool { return w.cluster.Status(mine) == "ACTIVE" })
+				w.pass(20 * time.Minute)
+				if s := w.cluster.Status(mine); s != "ACTIVE" {
+					t.Errorf("%s again 20 min after an operator had asked for it back", s)
+				}
 			})
 		})
 	}
@@ -485,6 +616,9 @@ func TestSettingsLostInTheUpdate(t *testing.T) {
 				}
 				if s, r := w.cluster.Status(mine), w.record(); s != "ACTIVE" || len(r.Holders) > 0 || w.api.Running() != want || w.duty() != nil {
 					t.Errorf("%s, runs %s, holders %+v, duty %+v", s, w.api.Running(), r.Holders, w.duty())
+				}
+				if e, row := w.memory.Events(w.cluster.ARN()), w.row(); test.begun && (len(e) != 1 || row.Phase != "idle") {
+					t.Errorf("events %+v, row %+v", e, row)
 				}
 				if n := w.writes(); !test.begun && n > 0 {
 					t.Errorf("the lock was written %d times", n)

@@ -22,9 +22,6 @@ func (a *Agent) reboot(ctx context.Context) Outcome {
 	if a.elapsed() >= a.terms().RebootDeadline {
 		return Outcome{Kind: Failed, Result: TurnedBack, Reason: "the release could not be activated in time"}
 	}
-	if a.socketless() {
-		return turnBack("the socket of the Bottlerocket API is dead: nothing can be activated")
-	}
 	if o, ok := a.prove(ctx, coordination.Rebooting); !ok {
 		return o
 	}

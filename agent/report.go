@@ -167,6 +167,26 @@ func (o *outbox) run(ctx context.Context) error {
 	}
 }
 
+// flush waits until all that was put into it so far is written, or the time for
+// it is over.
+func (o *outbox) flush(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 2*outboxLimit)
+	defer cancel()
+	for _, box := range []chan func(context.Context){o.rows, o.notes} {
+		written := make(chan struct{})
+		select {
+		case box <- func(context.Context) { close(written) }:
+		case <-ctx.Done():
+			return
+		}
+		select {
+		case <-written:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 func bounded(ctx context.Context, write func(context.Context)) {
 	ctx, cancel := context.WithTimeout(ctx, outboxLimit)
 	defer cancel()

@@ -259,7 +259,7 @@ func (a *Agent) lateDrainLook(ctx context.Context) (Outcome, bool) {
 	}
 	if instance.Status == "DRAINING" {
 		a.noteAnyway(func(d *Duty) { d.MadeActive = false })
-		a.update.activated = time.Time{}
+		a.update.activated, a.update.activeSince = time.Time{}, time.Time{}
 		return Outcome{Kind: Again, Reason: "a late call has drained the container instance again"}, false
 	}
 	return Outcome{}, true
@@ -267,11 +267,11 @@ func (a *Agent) lateDrainLook(ctx context.Context) (Outcome, bool) {
 
 // soak keeps the slot for a while after an update that went well, and looks
 // once more at its end. A host that has become unhealthy by then is in
-// service, and stays so; its release is counted as a failure. One that cannot be
-// seen is looked at for as long as after a boot, and is unhealthy then.
+// service, and stays so; its release is counted as a failure. One that is not
+// connected, or cannot be seen, has as long to be well as after a boot.
 func (a *Agent) soak(ctx context.Context) (Outcome, bool) {
 	d := a.intent.Duty
-	if d.Outcome != Updated || d.Terms.Soak == 0 {
+	if d.Outcome != Updated || d.Terms.Soak == 0 || d.DrainCalls == 0 { // the last: see EndedUpdate
 		return Outcome{}, true
 	}
 	if a.update.activated.IsZero() {
@@ -285,8 +285,9 @@ func (a *Agent) soak(ctx context.Context) (Outcome, bool) {
 		reason, a.err = "the host runs "+a.running+" again", nil
 	}
 	over := time.Since(a.update.activated) - d.Terms.Soak
-	if reason != "" && a.err != nil && over < d.Terms.VerifyTimeout {
-		return Outcome{Kind: Again, Reason: "at the end of the soak: " + reason}, false // asked for as long as after a boot
+	definite := a.running != d.Target || a.err == nil && a.seen.instance.Impaired != ""
+	if reason != "" && !definite && over < d.Terms.VerifyTimeout {
+		return Outcome{Kind: Again, Reason: "at the end of the soak: " + reason}, false
 	}
 	if reason != "" {
 		a.noteAnyway(func(d *Duty) { d.Outcome = Unhealthy })
@@ -332,7 +333,10 @@ func (a *Agent) endDuty() error {
 	d := a.intent.Duty.clone()
 	d.turnPage(Idle, a.boot, stopwatch{uptime: a.uptime(), at: time.Now()})
 	next := a.intent
-	next.Duty, next.Memory.Ended = nil, EndedUpdate{d.Fleet, d.Generation}
+	next.Duty = nil
+	if d.DrainCalls > 0 || !d.Adopted {
+		next.Memory.Ended = EndedUpdate{Fleet: d.Fleet, Generation: d.Generation, Outcome: d.Outcome, At: time.Now()}
+	}
 	switch {
 	case d.Outcome == Updated:
 		next.Memory = next.Memory.forget(d.Target)

@@ -161,10 +161,15 @@ func (a *Agent) facts(ctx context.Context) (f Facts, trouble string) {
 		}
 		return f, trouble
 	}
-	if a.intent.Memory.Ended.covers(a.fleetKey[1], h.Generation) {
+	ended := a.intent.Memory.Ended
+	covered := ended.covers(a.fleetKey[1], h)
+	if covered {
 		h.Phase = coordination.Granted // nothing of it is left to undo
 	}
 	d := adopt(h, a.fleetKey[1], a.fleetKey[0], Boot{ID: a.boot, Uptime: a.uptime()}, a.terms())
+	if covered && h.Generation == ended.Generation {
+		d.Outcome = ended.Outcome // it is told again: the backup may be from before it was
+	}
 	a.ports.Log.Warn("the lock record shows a slot of this host that its intent file knows nothing of; it is undone and returned",
 		slog.Int64(keyGeneration, h.Generation), slog.String("phase", string(h.Phase)))
 	next := a.intent

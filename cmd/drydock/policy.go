@@ -112,10 +112,10 @@ func readPolicy(file string, env environment) (string, error) {
 	return string(data), inFile(file, err)
 }
 
-// settingless says whether a TOML text has nothing but comments.
+// settingless says whether a TOML text has nothing but comments and tables.
 func settingless(text string) bool {
 	for line := range strings.Lines(text) {
-		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+		if !strings.HasPrefix(strings.TrimSpace(line), "#") && strings.Contains(line, "=") {
 			return false
 		}
 	}
