@@ -70,6 +70,12 @@ func (w Windows) Text(now time.Time, need time.Duration) string {
 		span.start.Location(), configShort(wait))
 }
 
+// Ever says whether an update that needs so much time fits into a window.
+func (w Windows) Ever(now time.Time, need time.Duration) bool {
+	_, ok := w.first(now, need)
+	return ok || w.Open(now, need)
+}
+
 // first returns the first span that has so much time left after now.
 func (w Windows) first(now time.Time, need time.Duration) (windowSpan, bool) {
 	for _, span := range w.spans(now, need) {

@@ -2,9 +2,11 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -44,12 +46,28 @@ be right.`,
 			if err != nil {
 				return err
 			}
+			if policy {
+				warnOfWindows(env.stderr, string(text))
+			}
 			_, err = io.WriteString(env.stdout, effective)
 			return err
 		},
 	}
 	cmd.Flags().BoolVar(&policy, "policy", false, "the file is a policy, not host settings")
 	return cmd
+}
+
+// warnOfWindows says of a good policy that no update fits into its windows. Before
+// the first one has ended, drain.timeout stands for what an update may need.
+func warnOfWindows(w io.Writer, policy string) {
+	p, err := agent.ParsePolicy(policy)
+	if err != nil || len(p.Windows) == 0 {
+		return
+	}
+	need := p.Apply(agent.DefaultConfig()).Drain.Timeout
+	if !p.Windows.Ever(time.Now(), need) {
+		fmt.Fprintf(w, "warning: no window is as long as drain.timeout (%s): nothing starts before updates were seen to take less\n", age(need))
+	}
 }
 
 // inFile names the file in which a policy's faults are: to the agent, which has it

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -122,7 +121,7 @@ func initialise(ctx context.Context, lock fleetLock, policy string, env environm
 		return tellExisting(env.stdout, lock, record, policy)
 	}
 	fmt.Fprintf(env.stdout, "lock record of %s: created\n%s", lock.ARN, tellLimits(record))
-	tellNext(env.stdout, lock.table)
+	fmt.Fprintln(env.stdout, "next, the block that gives a host its agent: drydock user-data --source IMAGE --table "+lock.table)
 	return nil
 }
 
@@ -162,20 +161,8 @@ func tellLimits(r coordination.Record) string {
 func tellExisting(out io.Writer, lock fleetLock, r coordination.Record, asked string) error {
 	fmt.Fprintf(out, "lock record of %s: there already, left alone\n%s", lock.ARN, tellLimits(r))
 	if r.Policy != asked {
-		fmt.Fprintln(out, "  its policy is not the one given here, which was not written")
+		fmt.Fprintf(out, "  its policy is not the one given here, which was not written; to change it: %s or %s\n",
+			lock.command("slots", "N"), lock.command("policy", "set", "FILE"))
 	}
 	return nil
-}
-
-// tellNext prints what has to stand in the hosts' settings.
-func tellNext(out io.Writer, table string) {
-	fmt.Fprint(out, `
-next: run the agent on every host of the fleet, with these Bottlerocket settings
-
-[settings.host-containers.drydock]
-enabled = true
-source = "IMAGE"
-`)
-	settings := fmt.Sprintf("[lock]\ntable = %q\n", table)
-	fmt.Fprintf(out, "# %q in base64\nuser-data = %q\n", settings, base64.StdEncoding.EncodeToString([]byte(settings)))
 }

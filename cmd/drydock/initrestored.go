@@ -34,7 +34,7 @@ func adoptBackup(ctx context.Context, a act) error {
 	if c.made {
 		a.note(ctx, coordination.Event{}, "%s: incarnation %s -> %s", coordination.RestoredReason, c.before.Incarnation, c.after.Incarnation)
 		a.say("incarnation: %s -> %s", c.before.Incarnation, c.after.Incarnation)
-		a.sayState(c)
+		a.say("state: %s -> %s", a.status(c.before).stateText(), a.status(c.after).stateText())
 	} else {
 		a.say("already so: %s", a.status(c.after).stateText())
 	}

@@ -141,6 +141,7 @@ func setPolicy(ctx context.Context, a act, text string) error {
 	for _, text := range changes {
 		a.say("%s", text)
 	}
+	warnOfWindows(a.env.stderr, text)
 	if limits, err := limitsOf(text); err == nil {
 		a.sayEffect(c.after, limits.Slots)
 	}

@@ -117,6 +117,23 @@ func TestStatusHolderPhase(t *testing.T) {
 	}
 }
 
+// A host whose slot was freed in an update says so no more by itself.
+func TestStatusFreed(t *testing.T) {
+	now := time.Now()
+	row := func(host, phase, reason string, age time.Duration) coordination.HostRow {
+		return coordination.HostRow{Host: host, Phase: phase, Reason: reason, Written: now.Add(-age)}
+	}
+	s := newFleetStatus("t", testFleet, coordination.Record{Holders: []coordination.Holder{{Host: "i-holds", Generation: 7, Phase: coordination.Rebooting}}},
+		[]coordination.HostRow{row("i-holds", "rebooting", "", time.Hour), row("i-freed", "rebooting", "", time.Hour),
+			row("i-just", "verifying", "", time.Second), row("i-idle", "idle", "", time.Hour), row("i-says", "draining", "why", time.Hour)}, now)
+	want := map[string]string{"i-holds": "", "i-freed": "its slot was freed; doctor says what is left of it", "i-just": "", "i-idle": "", "i-says": "why"}
+	for _, h := range s.Hosts {
+		if h.Reason != want[h.Host] {
+			t.Errorf("%s: %q", h.Host, h.Reason)
+		}
+	}
+}
+
 // A host that never wrote more than rubbish does not move the terminal.
 func TestStatusTextIsPrintable(t *testing.T) {
 	nasty := "a\x1b[2Jb\r\n\tc\u202ed\x00\xff"

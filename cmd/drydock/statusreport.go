@@ -167,6 +167,9 @@ func (s *fleetStatus) addHosts(r coordination.Record, limits coordination.Limits
 		}
 		s.Hosts[i].hold(holder)
 	}
+	for i := range s.Hosts {
+		s.Hosts[i].miss(s.Asked)
+	}
 	slices.SortFunc(s.Hosts, byUrgency)
 }
 
@@ -179,6 +182,20 @@ func (h *hostStatus) hold(holder coordination.Holder) {
 		h.Phase, h.Since, h.Reason = string(holder.Phase), holder.Since, ""
 	}
 	h.Offered = cmp.Or(h.Offered, holder.Target)
+}
+
+// lateRow is how much later than the record a host's row may be.
+const lateRow = 2 * time.Minute
+
+// miss says of a host that its row shows in an update, and the record without a
+// slot, that it was freed: the host is gone, or has not looked since.
+func (h *hostStatus) miss(now time.Time) {
+	switch coordination.Phase(h.Phase) {
+	case coordination.Draining, coordination.Rebooting, coordination.Verifying, coordination.Sick:
+		if h.Slot == 0 && h.Reason == "" && now.Sub(h.Written) >= lateRow {
+			h.Reason = "its slot was freed; doctor says what is left of it"
+		}
+	}
 }
 
 // byUrgency orders holders before the others, then by phase, then by host.

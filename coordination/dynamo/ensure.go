@@ -126,12 +126,12 @@ func (t *Table) await(ctx context.Context) (*types.TableDescription, error) {
 func (t *Table) fit(table *types.TableDescription) error {
 	if len(table.Replicas) > 0 {
 		err := fmt.Errorf("table %s is a global table: its Regions could grant the same slot twice", t.name)
-		return hint.Wrap(err, "use a table without replicas: drydock init --table NAME")
+		return hint.Wrap(err, "use a table without replicas: drydock init --table NAME --fleet CLUSTER --slots N")
 	}
 	const want = "fleet (S, HASH), item (S, RANGE)"
 	if saw := keysOf(table); saw != want {
 		err := fmt.Errorf("table %s has the keys %s, not %s", t.name, saw, want)
-		return hint.Wrap(err, "choose a table name that is free: drydock init --table NAME")
+		return hint.Wrap(err, "choose a table name that is free: drydock init --table NAME --fleet CLUSTER --slots N")
 	}
 	return nil
 }

@@ -74,7 +74,7 @@ func recoverable(d *types.ContinuousBackupsDescription) bool {
 }
 
 func (t *Table) off(what string) error {
-	return hint.Wrap(fmt.Errorf("%s of table %s is off", what, t.name), "run drydock init again: it switches it on and leaves the record alone")
+	return hint.Wrap(fmt.Errorf("%s of table %s is off", what, t.name), fmt.Sprintf("run drydock init again (--table %s --fleet CLUSTER --slots 1): it switches it on and leaves the record alone, slots too", t.name))
 }
 
 // unasked says that a setting could not be asked for.

@@ -94,7 +94,7 @@ func (t *Table) writeFault(action string, err error) error {
 func (t *Table) readFault(action string, err error) error {
 	if _, ok := errors.AsType[*types.ResourceNotFoundException](err); ok {
 		err = fmt.Errorf("table %s: %w: %w", t.name, coordination.ErrNoTable, err)
-		return hint.Wrap(err, "run: drydock init --table "+t.name)
+		return hint.Wrap(err, fmt.Sprintf("run: drydock init --table %s --fleet CLUSTER --slots 1, if the table's name and the Region are right", t.name))
 	}
 	if advice := t.advice(action, err); advice != "" {
 		return hint.Wrap(err, advice)
