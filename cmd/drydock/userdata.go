@@ -38,7 +38,12 @@ that EC2 takes. It needs no AWS account and no network. Bottlerocket reads user 
 the first boot alone; "apiclient apply" takes the same text on a host that runs.`,
 		Example: `  drydock user-data --source 111122223333.dkr.ecr.eu-north-1.amazonaws.com/drydock@sha256:…
   drydock user-data --source … --config settings.toml >> user-data.toml`,
-		Args:                  cobra.NoArgs,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("%s: no argument is taken; the image goes to --source", args[0])
+			}
+			return nil
+		},
 		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if f.config != "" && cmd.Flags().Changed("table") {
