@@ -153,6 +153,7 @@ func (a *Agent) loop(ctx context.Context) error {
 		wait := a.attentive(next.Phase, a.delay(state, next, outcome))
 		a.tell(state, next)
 		if a.socketDead(next.Phase) {
+			a.outbox.flush(ctx)
 			return hint.Wrap(ErrSocketDead, "nothing to do: the host container is started again in 45 s with a live socket")
 		}
 		if a.finishing && next.Phase == Idle {

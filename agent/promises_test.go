@@ -347,7 +347,13 @@ func TestSlowDiskBetweenProofAndAct(t *testing.T) {
 	for _, note := range []string{"intent:drain", "intent:activating", "intent:armed"} {
 		t.Run(note, func(t *testing.T) {
 			inWorld(t, options{}, func(w *world) {
-				var halted moment
+				var halted, activated moment
+				w.on("api:activate", func(*process) error {
+					if halted.is() {
+						activated.hit()
+					}
+					return nil
+				})
 				w.once(note, func(*process) error {
 					delay(20 * time.Second)
 					w.operate("halts", func(r *coordination.Record) { r.Halt = &coordination.Halt{Who: operator, Reason: "x"} })
@@ -358,7 +364,7 @@ func TestSlowDiskBetweenProofAndAct(t *testing.T) {
 				w.start()
 				w.untilIs(&halted, note)
 				w.pass(30 * time.Minute)
-				if note == "intent:drain" && w.drains() > 0 || w.api.Running() == newRelease {
+				if note == "intent:drain" && w.drains() > 0 || activated.is() || w.api.Running() == newRelease {
 					t.Error("acted 100 s after the fleet was halted and 120 s after the re-assert")
 				}
 				if len(w.record().Failures) > 0 || w.cluster.Status(mine) != "ACTIVE" {
@@ -367,6 +373,65 @@ func TestSlowDiskBetweenProofAndAct(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A host whose data volume was replaced in its update has lost its intent and its
+// registration: what is adopted has nothing to undo, and gives its slot back.
+func TestRegisteredAnewInTheUpdate(t *testing.T) {
+	for name, change := range map[string]func(w *world){
+		"unanswered":  func(w *world) { w.unanswered(); afterReboot(w, func() { w.cluster.NewRegistration(mine) }) },
+		"intent lost": func(w *world) { afterReboot(w, func() { w.loseIntent(false); w.cluster.NewRegistration(mine) }) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, options{}, func(w *world) {
+				change(w)
+				w.start()
+				w.until("down", 2*time.Hour, func() bool { return w.phase() == "" })
+				w.until("the slot is back", time.Hour, func() bool { return len(w.record().Holders) == 0 })
+			})
+		})
+	}
+}
+
+// A reset in the soak, after which API and ECS agent need their time, is no
+// failure of the release.
+func TestResetInTheSoak(t *testing.T) {
+	inWorld(t, options{policy: "slots = 1\n[verify]\nsoak = \"5s\"\n"}, func(w *world) {
+		var reset moment
+		w.once("intent:restored", func(*process) error {
+			time.AfterFunc(time.Second, func() {
+				heal := w.fail(errors.New("not yet"), "api:os")
+				w.cluster.AgentDown(mine)
+				w.reset()
+				reset.hit()
+				time.AfterFunc(90*time.Second, func() { w.cluster.AgentUp(mine) })
+				time.AfterFunc(2*time.Minute, heal)
+			})
+			return nil
+		})
+		w.start()
+		w.untilIs(&reset, "reset")
+		w.until("the slot is back", time.Hour, func() bool { return len(w.record().Holders) == 0 })
+		if f := w.record().Failures; len(f) > 0 {
+			t.Errorf("failures %+v", f)
+		}
+	})
+}
+
+// An update that ends under a dead socket has its event all the same.
+func TestEventUnderADeadSocket(t *testing.T) {
+	inWorld(t, options{policy: "slots = 1\n[verify]\nsoak = \"5m\"\n"}, func(w *world) {
+		w.start()
+		w.until("ACTIVE again", 3*time.Hour, func() bool { return w.api.Running() == newRelease && w.cluster.Status(mine) == "ACTIVE" })
+		w.pass(time.Minute)
+		w.cluster.AgentDown(mine)
+		w.api.StopAPI()
+		w.until("the slot is back", time.Hour, func() bool { return len(w.record().Holders) == 0 })
+		w.pass(10 * time.Minute)
+		if e := w.memory.Events(w.cluster.ARN()); len(e) != 1 {
+			t.Errorf("events %+v", e)
+		}
+	})
 }
 
 // unanswered is a call to drain that is applied and whose answer is lost.

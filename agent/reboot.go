@@ -87,8 +87,13 @@ func turnBack(reason string) Outcome {
 // on, any reset may bring up the release. A process that dies after it comes
 // back here, or in a new boot that is then verified or judged interrupted.
 func (a *Agent) activate(ctx context.Context) (Outcome, bool) {
+	before := a.intent.Duty.Activating
 	if err := a.note(func(d *Duty) { d.Activating = true }); err != nil {
 		return a.unwritable("the intent cannot be written: nothing is activated", err), false
+	}
+	if !a.proven() { // the disk took its time: nothing was activated yet
+		a.noteAnyway(func(d *Duty) { d.Activating = before })
+		return Outcome{Kind: Again, After: staleDelay}, false
 	}
 	ctx, cancel := context.WithTimeout(ctx, activateLimit)
 	defer cancel()

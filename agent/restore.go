@@ -144,6 +144,7 @@ func (a *Agent) backInService(ctx context.Context) (Outcome, bool) {
 	}
 	if err == nil && a.self.ARN != d.ARN && d.ARN != "" {
 		a.log(State{}).Warn("the host has registered anew: there is nothing of ours to undo", slog.String("arn", a.self.ARN))
+		a.noteAnyway(func(d *Duty) { d.DrainOpen = 0 }) // what may still land there is no matter
 		a.update.activated = time.Now()
 		return Outcome{}, true
 	}
@@ -281,11 +282,12 @@ func (a *Agent) soak(ctx context.Context) (Outcome, bool) {
 		return Outcome{Kind: Again, Reason: "soaking", After: min(left, soakStep)}, false // no jitter on all of it
 	}
 	reason := a.ill(ctx)
-	if err := a.learnRunning(ctx); err == nil && a.running != d.Target {
+	replaced := a.learnRunning(ctx) == nil && a.running != d.Target
+	if replaced {
 		reason, a.err = "the host runs "+a.running+" again", nil
 	}
 	over := time.Since(a.update.activated) - d.Terms.Soak
-	definite := a.running != d.Target || a.err == nil && a.seen.instance.Impaired != ""
+	definite := replaced || a.err == nil && a.seen.instance.Impaired != ""
 	if reason != "" && !definite && over < d.Terms.VerifyTimeout {
 		return Outcome{Kind: Again, Reason: "at the end of the soak: " + reason}, false
 	}
