@@ -82,6 +82,7 @@ type Table struct {
 	api   API
 	name  string
 	again aws.Retryer
+	reads aws.Retryer
 }
 
 var (
@@ -92,7 +93,7 @@ var (
 
 // New returns the table of that name. It makes no call.
 func New(api API, name string) *Table {
-	return &Table{api: api, name: name, again: newRetryer()}
+	return &Table{api: api, name: name, again: newRetryer(), reads: newReadRetryer()}
 }
 
 // within gives one call its deadline.

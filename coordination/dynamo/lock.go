@@ -117,7 +117,7 @@ func (t *Table) read(ctx context.Context, fleet string) (attributes, error) {
 		TableName:      aws.String(t.name),
 		Key:            key(fleet, lockItem),
 		ConsistentRead: aws.Bool(true),
-	})
+	}, t.promptly)
 	if err != nil {
 		return nil, t.readFault("GetItem", err)
 	}

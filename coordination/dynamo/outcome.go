@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"strings"
 	"time"
@@ -19,13 +20,29 @@ import (
 	"github.com/drydock-ecs/drydock/internal/hint"
 )
 
+// longestBackOff is the most that is waited between two attempts of a call. All
+// of them must fit into its Timeout: else the error would be that of the deadline,
+// and say nothing of what is wrong.
+const longestBackOff = time.Second
+
+// fullJitter spreads the attempts of hosts that were throttled together.
+var fullJitter = retry.BackoffDelayerFunc(func(int, error) (time.Duration, error) { return rand.N(longestBackOff), nil })
+
+// newReadRetryer returns the retries of reads: the SDK's own.
+func newReadRetryer() aws.Retryer {
+	return retry.NewStandard(func(o *retry.StandardOptions) { o.Backoff = fullJitter })
+}
+
+// promptly gives one call the retries of newReadRetryer.
+func (t *Table) promptly(o *dynamodb.Options) { o.Retryer = t.reads }
+
 // newRetryer returns the retries of writes: only after an answer that proves
 // that nothing was written (throttling, a connection never made, a skewed
 // clock). So the last error of a call speaks for all its attempts, and a
 // timeout or a 5xx followed by a throttle cannot pass for "nothing written".
 func newRetryer() aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
-		o.MaxBackoff = time.Second
+		o.Backoff = fullJitter
 		never := retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
 			if definite(err) {
 				return aws.UnknownTernary // the checks after this one decide

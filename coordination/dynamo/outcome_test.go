@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
@@ -67,6 +68,27 @@ func TestDefinite(t *testing.T) {
 		}
 		if !test.want && newRetryer().IsErrorRetryable(test.err) {
 			t.Errorf("%s: a write would be sent again", test.name)
+		}
+	}
+}
+
+// TestAttemptsFitIntoTheTimeout: however the jitter falls, a call that fails at once
+// each time ends with that failure, not with its deadline.
+func TestAttemptsFitIntoTheTimeout(t *testing.T) {
+	refused := &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
+	for name, r := range map[string]aws.Retryer{"reads": newReadRetryer(), "writes": newRetryer()} {
+		for range 1000 {
+			var waited time.Duration
+			for attempt := 1; attempt < r.MaxAttempts(); attempt++ {
+				wait, err := r.RetryDelay(attempt, refused)
+				if err != nil {
+					t.Fatal(err)
+				}
+				waited += wait
+			}
+			if waited > Timeout/2 {
+				t.Fatalf("%s: %s of %s are spent between the attempts", name, waited, Timeout)
+			}
 		}
 	}
 }

@@ -74,7 +74,7 @@ func (t *Table) Hosts(ctx context.Context, fleet string) ([]coordination.HostRow
 func (t *Table) page(ctx context.Context, in *dynamodb.QueryInput) (*dynamodb.QueryOutput, error) {
 	ctx, cancel := t.within(ctx)
 	defer cancel()
-	out, err := t.api.Query(ctx, in)
+	out, err := t.api.Query(ctx, in, t.promptly)
 	if err != nil {
 		return nil, t.readFault("Query", err)
 	}
