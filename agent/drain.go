@@ -175,7 +175,7 @@ func (a *Agent) callDrain(ctx context.Context) (Outcome, bool) {
 		return a.unwritable("the intent cannot be written: no drain is started", err), false
 	}
 	a.seen.lookedAt = time.Time{} // what ECS said before is of no use now
-	if !a.proven() {              // the disk took its time: nothing was called yet
+	if !a.proven() {              // the disk took its time; a process that dies before this is undone looks, as after a call
 		a.noteAnyway(func(d *Duty) { d.DrainCalls--; d.DrainOpen-- })
 		return Outcome{Kind: Again, After: staleDelay}, false
 	}

@@ -144,7 +144,9 @@ func (a *Agent) backInService(ctx context.Context) (Outcome, bool) {
 	}
 	if err == nil && a.self.ARN != d.ARN && d.ARN != "" {
 		a.log(State{}).Warn("the host has registered anew: there is nothing of ours to undo", slog.String("arn", a.self.ARN))
-		a.noteAnyway(func(d *Duty) { d.DrainOpen = 0 }) // what may still land there is no matter
+		if d.DrainOpen > 0 { // what may still land there is no matter; the next process notes it again
+			a.noteAnyway(func(d *Duty) { d.DrainOpen = 0 })
+		}
 		a.update.activated = time.Now()
 		return Outcome{}, true
 	}

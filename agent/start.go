@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -168,7 +169,7 @@ func (a *Agent) facts(ctx context.Context) (f Facts, trouble string) {
 	}
 	d := adopt(h, a.fleetKey[1], a.fleetKey[0], Boot{ID: a.boot, Uptime: a.uptime()}, a.terms())
 	if covered && h.Generation == ended.Generation {
-		d.Outcome = ended.Outcome // it is told again: the backup may be from before it was
+		d.Outcome = cmp.Or(ended.Outcome, d.Outcome) // told again: the backup may be from before it was
 	}
 	a.ports.Log.Warn("the lock record shows a slot of this host that its intent file knows nothing of; it is undone and returned",
 		slog.Int64(keyGeneration, h.Generation), slog.String("phase", string(h.Phase)))

@@ -126,7 +126,7 @@ func TestStatusFreed(t *testing.T) {
 	s := newFleetStatus("t", testFleet, coordination.Record{Holders: []coordination.Holder{{Host: "i-holds", Generation: 7, Phase: coordination.Rebooting}}},
 		[]coordination.HostRow{row("i-holds", "rebooting", "", time.Hour), row("i-freed", "rebooting", "", time.Hour),
 			row("i-just", "verifying", "", time.Second), row("i-idle", "idle", "", time.Hour), row("i-says", "draining", "why", time.Hour)}, now)
-	want := map[string]string{"i-holds": "", "i-freed": "its slot was freed; doctor says what is left of it", "i-just": "", "i-idle": "", "i-says": "why"}
+	want := map[string]string{"i-holds": "", "i-freed": "its slot was freed: the instance is gone, or its agent does not run", "i-just": "", "i-idle": "", "i-says": "why"}
 	for _, h := range s.Hosts {
 		if h.Reason != want[h.Host] {
 			t.Errorf("%s: %q", h.Host, h.Reason)

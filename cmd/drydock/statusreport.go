@@ -193,7 +193,7 @@ func (h *hostStatus) miss(now time.Time) {
 	switch coordination.Phase(h.Phase) {
 	case coordination.Draining, coordination.Rebooting, coordination.Verifying, coordination.Sick:
 		if h.Slot == 0 && h.Reason == "" && now.Sub(h.Written) >= lateRow {
-			h.Reason = "its slot was freed; doctor says what is left of it"
+			h.Reason = "its slot was freed: the instance is gone, or its agent does not run"
 		}
 	}
 }
